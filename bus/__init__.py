@@ -1,0 +1,1 @@
+"""Moves turns between nodes, in every world; knows no GIC and no PSCI."""

@@ -1,0 +1,1 @@
+"""The deterministic world: delivery queue, virtual time, strategies and the choice tape."""

@@ -1,0 +1,1 @@
+"""Composition: the only place that imports everything, and the command line."""

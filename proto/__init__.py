@@ -1,0 +1,1 @@
+"""The words and contracts every part of Torpor shares; pure, and importing nothing of ours."""

@@ -1,0 +1,37 @@
+"""The resolved description of one run: what every process of it must agree on."""
+
+import hashlib
+
+import msgspec
+
+from proto.codec import encode
+from proto.platform import MemoryMap, Platform
+from proto.scenario import Profile, Scenario, domain_ids
+
+
+class Board(msgspec.Struct, frozen=True, kw_only=True):
+    """Scenario, platform, profile and the hash of the code, resolved.
+
+    `code` is the hash of the product's source files: two processes or a journal and a checkout with
+    different code are never mixed.
+    """
+
+    scenario: Scenario
+    platform: Platform
+    profile: Profile
+    code: str
+
+    @property
+    def composition(self) -> str:
+        """Hash over everything that decides how the board behaves, as 16 hex digits."""
+        return hashlib.sha256(encode(self)).hexdigest()[:16]
+
+    @property
+    def memory_map(self) -> MemoryMap:
+        """Which node answers at which physical address."""
+        return MemoryMap(domain_ids(self.scenario))
+
+    @property
+    def points(self) -> frozenset[str]:
+        """Names of the armed points."""
+        return frozenset(action.point for action in self.scenario.points)

@@ -1,0 +1,97 @@
+"""GICv2 register maps and bit fields, shared by the GIC that implements and the Xen that drives it.
+
+Source: IHI 0048B, Distributor register map, CPU interface register map, GICH register map.
+Offsets are from the base of each frame.
+"""
+
+from proto.registers import Access, Bits, PerIntid, Word
+
+SGI_COUNT = 16
+PPI_FIRST = 16
+SPI_FIRST = 32
+SPURIOUS = 1023
+IDLE_PRIORITY = 0xFF
+
+PPI_MAINTENANCE = 25
+PPI_HYP_TIMER = 26
+PPI_VIRT_TIMER = 27
+PPI_PHYS_TIMER = 30
+
+
+class GICD:
+    """Distributor registers."""
+
+    CTLR = Word("GICD_CTLR", 0x000, Access.RW)
+    TYPER = Word("GICD_TYPER", 0x004, Access.RO)
+    IIDR = Word("GICD_IIDR", 0x008, Access.RO)
+    IGROUPR = PerIntid("GICD_IGROUPR", 0x080, 1, Access.RW, "group")
+    ISENABLER = PerIntid("GICD_ISENABLER", 0x100, 1, Access.W1S, "enabled")
+    ICENABLER = PerIntid("GICD_ICENABLER", 0x180, 1, Access.W1C, "enabled")
+    ISPENDR = PerIntid("GICD_ISPENDR", 0x200, 1, Access.W1S, "pending")
+    ICPENDR = PerIntid("GICD_ICPENDR", 0x280, 1, Access.W1C, "pending")
+    ISACTIVER = PerIntid("GICD_ISACTIVER", 0x300, 1, Access.W1S, "active")
+    ICACTIVER = PerIntid("GICD_ICACTIVER", 0x380, 1, Access.W1C, "active")
+    IPRIORITYR = PerIntid("GICD_IPRIORITYR", 0x400, 8, Access.RW, "priority")
+    ITARGETSR = PerIntid("GICD_ITARGETSR", 0x800, 8, Access.RW, "targets")
+    ICFGR = PerIntid("GICD_ICFGR", 0xC00, 2, Access.RW, "config")
+    SGIR = Word("GICD_SGIR", 0xF00, Access.WO)
+    CPENDSGIR = PerIntid("GICD_CPENDSGIR", 0xF10, 8, Access.W1C, "sgi_sources")
+    SPENDSGIR = PerIntid("GICD_SPENDSGIR", 0xF20, 8, Access.W1S, "sgi_sources")
+    ICPIDR2 = Word("GICD_ICPIDR2", 0xFE8, Access.RO)
+
+    CTLR_ENABLE = 1 << 0
+    """Enable as Non-secure software sees it: forwarding of Group 1."""
+
+
+class SGIR:
+    """Fields of GICD_SGIR."""
+
+    TARGET_FILTER = Bits(25, 24)
+    TARGETS = Bits(23, 16)
+    INTID = Bits(3, 0)
+    TO_LIST = 0
+    TO_OTHERS = 1
+    TO_SELF = 2
+
+
+class GICC:
+    """CPU interface registers."""
+
+    CTLR = Word("GICC_CTLR", 0x0000, Access.RW)
+    PMR = Word("GICC_PMR", 0x0004, Access.RW)
+    BPR = Word("GICC_BPR", 0x0008, Access.RW)
+    IAR = Word("GICC_IAR", 0x000C, Access.RO)
+    EOIR = Word("GICC_EOIR", 0x0010, Access.WO)
+    RPR = Word("GICC_RPR", 0x0014, Access.RO)
+    HPPIR = Word("GICC_HPPIR", 0x0018, Access.RO)
+    APR = Word("GICC_APR0", 0x00D0, Access.RW)
+    IIDR = Word("GICC_IIDR", 0x00FC, Access.RO)
+    DIR = Word("GICC_DIR", 0x1000, Access.WO)
+
+    CTLR_ENABLE = 1 << 0
+    CTLR_BYPASS_DISABLE = 0b11 << 5
+    """FIQBypDisGrp1 and IRQBypDisGrp1 in the Non-secure view."""
+    CTLR_EOIMODE = 1 << 9
+    """EOImodeNS: EOIR drops the priority only, DIR deactivates."""
+
+
+class IAR:
+    """Fields of GICC_IAR, EOIR and DIR."""
+
+    INTID = Bits(9, 0)
+    CPUID = Bits(12, 10)
+
+
+class LR:
+    """Fields of GICH_LRn."""
+
+    VIRTUAL_ID = Bits(9, 0)
+    PHYSICAL_ID = Bits(19, 10)
+    EOI = 1 << 19
+    CPUID = Bits(12, 10)
+    PRIORITY = Bits(27, 23)
+    STATE = Bits(29, 28)
+    GROUP1 = 1 << 30
+    HW = 1 << 31
+    PENDING = 1
+    ACTIVE = 2

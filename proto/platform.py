@@ -1,0 +1,166 @@
+"""Platforms: topology, sizes, address map, latencies and power models, as data."""
+
+from enum import Enum
+
+import msgspec
+
+from proto.ids import DRAM, GICD_NODE, CpuIndex, Mpidr, NodeId
+from proto.psci import mpidr
+
+SRAM_BASE = 0xFFFC_0000
+SRAM_SIZE = 0x1_0000
+DRAM_BASE = 0x8000_0000
+DRAM_SIZE = 0x1000_0000
+XEN_TEXT = 0x8020_0000
+XEN_DATA = 0x8040_0000
+FIRMWARE_TEXT = 0xFFFE_0000
+GUEST_TEXT = 0x4000_0000
+"""IPA at which every guest's kernel lies."""
+
+GICD_BASE = 0xF901_0000
+GICC_BASE = 0xF902_0000
+GICV_BASE = 0xF906_0000
+UART_BASE = 0xFF00_0000
+TTY_BASE = 0xFF01_0000
+RTC_BASE = 0xFFA6_0000
+IOMMU_BASE = 0xFD80_0000
+DEVICE_SIZE = 0x1000
+
+UART_SPI = 33
+RTC_SPI = 34
+IOMMU_SPI = 36
+TTY_SPI = 40
+"""SPI of domain 0's serial port; domain N's is N higher."""
+DOMAINS_MAX = 8
+
+
+class Retention(Enum):
+    """What happens to a block's state over SYSTEM_SUSPEND."""
+
+    LOST = "lost"
+    RETAINED = "retained"
+
+
+POWER_MODELS: dict[str, dict[str, Retention]] = {
+    "all-lost": {
+        "gicd": Retention.LOST,
+        "uart": Retention.LOST,
+        "iommu": Retention.LOST,
+    },
+    "all-retained": {
+        "gicd": Retention.RETAINED,
+        "uart": Retention.RETAINED,
+        "iommu": Retention.RETAINED,
+    },
+    "gic-retained": {
+        "gicd": Retention.RETAINED,
+        "uart": Retention.LOST,
+        "iommu": Retention.LOST,
+    },
+}
+"""Power model to block to retention.
+
+PEs always lose their state. dram, scp and the wake sources (rtc, tty) lie in the always-on domain.
+"""
+
+Range = tuple[int, int]
+
+
+class Latencies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Ranges [min, max] in nanoseconds for links and operations."""
+
+    memory: Range = (40, 200)
+    device: Range = (60, 400)
+    reply: Range = (20, 100)
+    wire: Range = (10, 150)
+    smc: Range = (30, 150)
+    power: Range = (100, 2_000)
+    guest: Range = (30, 200)
+    operator: Range = (1_000, 50_000)
+    bus: Range = (40, 200)
+    timer: Range = (0, 500)
+    power_up: Range = (100_000, 900_000)
+    power_down: Range = (20_000, 2_000_000)
+    system_power: Range = (500_000, 5_000_000)
+    block_power: Range = (10_000, 100_000)
+    cache_flush: Range = (5_000, 400_000)
+
+
+class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One board: how many PEs in which clusters, how large its blocks are, how fast they answer.
+
+    `clusters` counts the PEs of each cluster (1-8 PEs in all: GICv2 has no more). `intids` is a
+    multiple of 32 from 64 to 1020. `bus_timeout_ns` is how long an access may take before it is an
+    external abort.
+    """
+
+    name: str
+    clusters: tuple[int, ...]
+    intids: int = 96
+    list_registers: int = 4
+    latencies: Latencies = Latencies()
+    bus_timeout_ns: int = 5_000_000_000
+    wake_sources: tuple[int, ...] = (RTC_SPI, TTY_SPI, TTY_SPI + 1, TTY_SPI + 2)
+
+    def __post_init__(self) -> None:
+        """Refuse what no GICv2 board can be."""
+        if not self.clusters or any(size < 1 for size in self.clusters):
+            raise ValueError("clusters: expected at least one cluster of at least one PE")
+        if sum(self.clusters) > 8:
+            raise ValueError(f"clusters: {sum(self.clusters)} PEs, but GICv2 connects at most 8")
+        if self.intids % 32 or not 64 <= self.intids <= 992:
+            raise ValueError(f"intids: {self.intids} is not a multiple of 32 from 64 to 992")
+        if not 1 <= self.list_registers <= 64:
+            raise ValueError(f"list_registers: {self.list_registers} is not in 1 to 64")
+        for field in self.latencies.__struct_fields__:
+            low, high = getattr(self.latencies, field)
+            if not 0 <= low <= high:
+                raise ValueError(f"latencies.{field}: expected 0 <= min <= max, got {low}, {high}")
+
+    @property
+    def pes(self) -> int:
+        """Number of PEs."""
+        return sum(self.clusters)
+
+    @property
+    def cpus(self) -> tuple[CpuIndex, ...]:
+        """All CPU indexes."""
+        return tuple(CpuIndex(index) for index in range(self.pes))
+
+    @property
+    def mpidrs(self) -> tuple[Mpidr, ...]:
+        """MPIDR of each CPU index."""
+        return tuple(
+            mpidr(cluster, core)
+            for cluster, size in enumerate(self.clusters)
+            for core in range(size)
+        )
+
+    def cluster_of(self, cpu: int) -> int:
+        """The cluster a PE lies in."""
+        return self.mpidrs[cpu] >> 8 & 0xFF
+
+
+class MemoryMap:
+    """Which node answers at which physical address."""
+
+    def __init__(self, domains: tuple[int, ...]) -> None:
+        self._regions: list[tuple[int, int, NodeId]] = [
+            (DRAM_BASE, DRAM_SIZE, DRAM),
+            (SRAM_BASE, SRAM_SIZE, DRAM),
+            (GICD_BASE, 0x1000, GICD_NODE),
+            (GICC_BASE, 0x2000, GICD_NODE),
+            (UART_BASE, DEVICE_SIZE, NodeId("uart")),
+            (RTC_BASE, DEVICE_SIZE, NodeId("rtc")),
+            (IOMMU_BASE, DEVICE_SIZE, NodeId("iommu")),
+        ]
+        for domain in domains:
+            base = TTY_BASE + domain * DEVICE_SIZE
+            self._regions.append((base, DEVICE_SIZE, NodeId(f"tty{domain}")))
+
+    def node_at(self, address: int) -> NodeId | None:
+        """The node that answers at this physical address, or None: an external abort."""
+        for base, size, node in self._regions:
+            if base <= address < base + size:
+                return node
+        return None

@@ -1,0 +1,87 @@
+"""Register maps as tables: offset, bits per interrupt, access kind, what the bits stand for.
+
+A row names a register as its document does. Generic code finds the row for an offset and works out
+which interrupts a word or byte of it covers.
+"""
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Access(Enum):
+    """Access kinds of a register (IHI 0048B, register summaries)."""
+
+    RO = "RO"
+    WO = "WO"
+    RW = "RW"
+    W1S = "W1S"
+    """Reads the state; a written 1 sets the bit."""
+    W1C = "W1C"
+    """Reads the state; a written 1 clears the bit."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bits:
+    """A bit field [high:low] of a register."""
+
+    high: int
+    low: int
+
+    @property
+    def mask(self) -> int:
+        """The field's bits in place."""
+        return ((1 << (self.high - self.low + 1)) - 1) << self.low
+
+    def get(self, word: int) -> int:
+        """The field's value in a register word."""
+        return (word & self.mask) >> self.low
+
+    def put(self, value: int) -> int:
+        """A register word with only this field set; the value must fit."""
+        word = value << self.low
+        assert word & ~self.mask == 0, f"{value} does not fit in bits [{self.high}:{self.low}]"
+        return word
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """A single 32-bit register at an offset."""
+
+    name: str
+    offset: int
+    access: Access
+
+    def covers(self, offset: int) -> bool:
+        """Whether the offset lies inside the register."""
+        return self.offset <= offset < self.offset + 4
+
+
+@dataclass(frozen=True, slots=True)
+class PerIntid:
+    """An array of fields, `bits` wide, one for each INTID of 0-1019, from an offset."""
+
+    name: str
+    offset: int
+    bits: int
+    access: Access
+    of: str
+
+    def covers(self, offset: int) -> bool:
+        """Whether the offset lies inside the array."""
+        return self.offset <= offset < self.offset + 1024 * self.bits // 8
+
+    def word(self, first_intid: int) -> int:
+        """Offset of the 32-bit word that holds this INTID's field."""
+        return self.offset + first_intid * self.bits // 32 * 4
+
+    def byte(self, intid: int) -> int:
+        """Offset of the byte that holds this INTID's field."""
+        return self.offset + intid * self.bits // 8
+
+    def first_intid(self, offset: int) -> int:
+        """The lowest INTID whose field lies in the word or byte at this offset."""
+        return (offset - self.offset) * 8 // self.bits
+
+    def per_word(self) -> int:
+        """How many INTIDs a 32-bit word holds."""
+        return 32 // self.bits

@@ -1,0 +1,212 @@
+"""Scenarios and profiles: what a user writes in YAML, validated before anything runs."""
+
+from enum import Enum
+
+import msgspec
+
+from proto.platform import DOMAINS_MAX
+
+
+class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Base: unknown fields are errors, values are immutable."""
+
+
+class Role(Enum):
+    """What a domain is to Xen."""
+
+    HARDWARE = "hardware"
+    GUEST = "guest"
+
+
+class DomainSpec(Spec, frozen=True, kw_only=True):
+    """One domain: its vCPUs and the program its guest runs.
+
+    `context_id` goes to SYSTEM_SUSPEND as it stands (Linux passes 0). `tick_us` is the period of
+    the guest's own timer. `commands` are shell lines the guest runs by itself after boot.
+    """
+
+    id: int
+    vcpus: int = 1
+    role: Role = Role.GUEST
+    program: str = "linux"
+    context_id: int = 0
+    tick_us: int = 4000
+    commands: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse numbers Xen would refuse."""
+        if not 0 <= self.id < DOMAINS_MAX:
+            raise ValueError(f"domain id {self.id} is not in 0 to {DOMAINS_MAX - 1}")
+        if not 1 <= self.vcpus <= 8:
+            raise ValueError(f"domain {self.id}: vcpus is {self.vcpus}, expected 1 to 8")
+        if not 100 <= self.tick_us <= 1_000_000:
+            raise ValueError(f"domain {self.id}: tick_us is {self.tick_us}, not in 100 to 1000000")
+        if (self.role is Role.HARDWARE) != (self.id == 0):
+            raise ValueError(f"domain {self.id}: domain 0, and no other, has the role hardware")
+
+
+class TypeLine(Spec, frozen=True, kw_only=True):
+    """Type a line on a domain's serial console."""
+
+    domain: int
+    line: str
+
+
+class ExpectLine(Spec, frozen=True, kw_only=True):
+    """Wait until a domain's console, or Xen's (no domain), prints a line containing one of these.
+
+    `since` is `step` (only lines after this step began; the default) or `start`.
+    """
+
+    any_of: tuple[str, ...]
+    domain: int | None = None
+    within_ms: int = 5_000
+    since: str = "step"
+
+    def __post_init__(self) -> None:
+        """Refuse an expectation that cannot be met or missed."""
+        if not self.any_of:
+            raise ValueError("expect: any_of needs at least one text")
+        if self.since not in ("step", "start"):
+            raise ValueError(f"expect: since is {self.since!r}, expected step or start")
+
+
+class PointAction(Spec, frozen=True, kw_only=True):
+    """What happens when a node reaches an armed point, the `occurrence`-th time.
+
+    `irq` raises that device's line and `return_code` is what the program at the point sees as an
+    injected answer; the node goes on after `hold_us` of board time, or never with `hold`.
+    """
+
+    point: str
+    occurrence: int = 1
+    irq: str | None = None
+    return_code: int = 0
+    hold_us: int = 0
+    hold: bool = False
+
+
+class Step(Spec, frozen=True, kw_only=True, rename={"type_line": "type"}):
+    """One step of a scenario: exactly one of its fields is given."""
+
+    type_line: TypeLine | None = None
+    expect: ExpectLine | None = None
+    irq: str | None = None
+    alarm_ms: int | None = None
+    wait_ms: int | None = None
+    repeat: "Repeat | None" = None
+
+    def __post_init__(self) -> None:
+        """Refuse steps that say nothing or two things."""
+        given = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
+        if len(given) != 1:
+            raise ValueError(
+                "a step needs exactly one of type, expect, irq, alarm_ms, wait_ms, repeat"
+            )
+
+
+class Repeat(Spec, frozen=True, kw_only=True):
+    """Carry out steps several times."""
+
+    times: int
+    steps: tuple[Step, ...]
+
+    def __post_init__(self) -> None:
+        """Refuse a count below one."""
+        if self.times < 1:
+            raise ValueError(f"repeat: times is {self.times}, expected at least 1")
+
+
+class Finding(Spec, frozen=True, kw_only=True):
+    """A finding that a published design is known to produce, with the interleaving that does it."""
+
+    property: str
+    contains: str
+    because: str
+
+
+class Profile(Spec, frozen=True, kw_only=True):
+    """A version of the Suspend-to-RAM series, as data.
+
+    `suspend_steps` are rows of the step table, in order. `gic_restore` is `enables_first` or
+    `configuration_first`. `cpu_kill` is `dead_flag` or `affinity_info`. `hypercall_result` is
+    `written` (continue_hypercall_on_cpu overwrites x0) or `kept`. `guest_reset` is
+    `hardware_domain` or `every_domain`.
+    """
+
+    name: str
+    title: str
+    suspend_steps: tuple[str, ...]
+    gic_restore: str
+    cpu_kill: str
+    hypercall_result: str
+    guest_reset: str
+    expected_findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse choices no program knows."""
+        for field, allowed in (
+            ("gic_restore", ("enables_first", "configuration_first")),
+            ("cpu_kill", ("dead_flag", "affinity_info")),
+            ("hypercall_result", ("written", "kept")),
+            ("guest_reset", ("hardware_domain", "every_domain")),
+        ):
+            value = getattr(self, field)
+            if value not in allowed:
+                raise ValueError(f"{field} is {value!r}, expected one of {', '.join(allowed)}")
+
+
+class Scenario(Spec, frozen=True, kw_only=True):
+    """A board, what runs on it, what is done to it and what may come of it.
+
+    `outcomes` lists the allowed results of each host suspend attempt: `slept`, `abandoned` (an
+    interrupt was pending), `denied`, `aborted`. Empty means that any is allowed.
+    """
+
+    name: str
+    title: str = ""
+    platform: str = "quad"
+    profile: str = "baseline"
+    power_model: str = "all-lost"
+    seed: int = 0
+    time_limit_ms: int = 60_000
+    domains: tuple[DomainSpec, ...]
+    steps: tuple[Step, ...]
+    points: tuple[PointAction, ...] = ()
+    outcomes: tuple[str, ...] = ()
+    expected_findings: tuple[Finding, ...] = ()
+
+    def __post_init__(self) -> None:
+        """Refuse boards without a hardware domain and steps about domains that do not exist."""
+        ids = [domain.id for domain in self.domains]
+        if 0 not in ids:
+            raise ValueError("domains: a board needs domain 0, the hardware domain")
+        if len(set(ids)) != len(ids):
+            raise ValueError(f"domains: ids {ids} are not distinct")
+        for step in flatten(self.steps):
+            spec = step.type_line or step.expect
+            if spec is not None and spec.domain is not None and spec.domain not in ids:
+                raise ValueError(f"steps: there is no domain {spec.domain}; there are {ids}")
+        for outcome in self.outcomes:
+            if outcome not in OUTCOMES:
+                raise ValueError(f"outcomes: {outcome!r} is none of {', '.join(OUTCOMES)}")
+
+
+OUTCOMES = ("slept", "abandoned", "denied", "aborted")
+"""How an attempt to suspend the host can end."""
+
+
+def flatten(steps: tuple[Step, ...]) -> tuple[Step, ...]:
+    """The steps as they are carried out, repetitions written out."""
+    flat: list[Step] = []
+    for step in steps:
+        if step.repeat is None:
+            flat.append(step)
+        else:
+            flat.extend(flatten(step.repeat.steps) * step.repeat.times)
+    return tuple(flat)
+
+
+def domain_ids(scenario: Scenario) -> tuple[int, ...]:
+    """All domain ids in ascending order."""
+    return tuple(sorted(domain.id for domain in scenario.domains))

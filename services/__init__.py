@@ -1,0 +1,1 @@
+"""The nodes of the board; no folder here imports another one."""

@@ -1,0 +1,1 @@
+"""Devices: serial ports, RTC, IOMMU."""

@@ -1,0 +1,1 @@
+"""Domains: EL1, its memory, its software and the virtual CPU interface."""

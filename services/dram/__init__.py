@@ -1,0 +1,1 @@
+"""DRAM and secure SRAM: memory cells that survive suspend."""

@@ -1,0 +1,1 @@
+"""EL3 firmware shaped like TF-A, and the always-on power controller."""

@@ -1,0 +1,1 @@
+"""GICv2: distributor and CPU interfaces."""

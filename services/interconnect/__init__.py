@@ -1,0 +1,1 @@
+"""The interconnect process: the hub, and DRAM behind it."""

@@ -1,0 +1,1 @@
+"""Judges: properties over a shadow state rebuilt from the journal alone."""

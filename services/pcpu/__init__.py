@@ -1,0 +1,1 @@
+"""Processing elements, and Xen running on them at EL2."""
