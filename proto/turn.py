@@ -81,7 +81,7 @@ class Envelope(msgspec.Struct, frozen=True, array_like=True, gc=False):
     version: int = VERSION
 
 
-class Turn(msgspec.Struct, frozen=True, array_like=True, gc=False):
+class Turn(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="turn"):
     """One handler call of one node.
 
     `number` counts the turns of this incarnation from 0. The sends among the effects are numbered

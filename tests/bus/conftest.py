@@ -1,0 +1,29 @@
+"""A small board for the bus's own tests; its nodes are toys."""
+
+import pytest
+
+from proto.board import Board
+from proto.platform import Platform
+from proto.scenario import DomainSpec, Profile, Role, Scenario
+
+
+@pytest.fixture
+def board() -> Board:
+    """A board of two PEs and one domain."""
+    return Board(
+        scenario=Scenario(
+            name="toy", domains=(DomainSpec(id=0, role=Role.HARDWARE),), steps=(), seed=7
+        ),
+        platform=Platform(name="toy", clusters=(2,)),
+        profile=Profile(
+            name="toy",
+            title="toy",
+            suspend_steps=(),
+            gic_suspend="closed",
+            gic_restore="configuration_first",
+            cpu_kill="affinity_info",
+            hypercall_result="kept",
+            guest_reset="every_domain",
+        ),
+        code="0" * 64,
+    )
