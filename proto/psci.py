@@ -6,6 +6,35 @@ Source: Arm DEN 0022 (PSCI) and DEN 0028 (SMCCC).
 from enum import IntEnum
 
 from proto.ids import Mpidr
+from proto.smccc import (
+    MASK_32,
+    MASK_64,
+    SMC64,
+    SMCCC_1_1,
+    SMCCC_VERSION,
+    from_register,
+    is_smc64,
+    to_register,
+)
+
+__all__ = [
+    "MASK_32",
+    "MASK_64",
+    "MPIDR_MASK_64",
+    "PSCI_1_1",
+    "SMC64",
+    "SMCCC_1_1",
+    "SMCCC_VERSION",
+    "Affinity",
+    "Psci",
+    "PsciError",
+    "error_name",
+    "from_register",
+    "function_name",
+    "is_smc64",
+    "mpidr",
+    "to_register",
+]
 
 
 class Psci(IntEnum):
@@ -24,14 +53,7 @@ class Psci(IntEnum):
     SYSTEM_SUSPEND_32 = 0x8400000E
 
 
-SMCCC_VERSION = 0x80000000
-"""SMCCC_VERSION function id (DEN 0028, SMCCC_VERSION)."""
-
-SMC64 = 1 << 30
-"""Function id bit that selects the SMC64 calling convention."""
-
 PSCI_1_1 = 0x00010001
-SMCCC_1_1 = 0x00010001
 
 
 class PsciError(IntEnum):
@@ -60,9 +82,6 @@ class Affinity(IntEnum):
 MPIDR_MASK_64 = 0xFF00FFFFFF
 """Affinity fields of a 64-bit MPIDR argument; all other bits must be zero."""
 
-MASK_32 = 0xFFFFFFFF
-MASK_64 = 0xFFFFFFFFFFFFFFFF
-
 
 def function_name(function: int) -> str:
     """The name of a PSCI function id, or the id in hexadecimal."""
@@ -78,21 +97,6 @@ def error_name(code: int) -> str:
         return PsciError(code).name
     except ValueError:
         return str(code)
-
-
-def to_register(code: int) -> int:
-    """A signed return code as the 64-bit register value that carries it."""
-    return code & MASK_64
-
-
-def from_register(value: int) -> int:
-    """A 64-bit register value as the signed code in it."""
-    return value - (1 << 64) if value >> 63 else value
-
-
-def is_smc64(function: int) -> bool:
-    """Whether the function id uses the SMC64 convention."""
-    return bool(function & SMC64)
 
 
 def mpidr(cluster: int, core: int) -> Mpidr:

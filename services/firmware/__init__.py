@@ -1,1 +1,1 @@
-"""EL3 firmware shaped like TF-A, and the always-on power controller."""
+"""EL3 firmware (PSCI, SMCCC, secure GIC) and the always-on power controller."""

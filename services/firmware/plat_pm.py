@@ -1,0 +1,71 @@
+"""The platform's power hooks: how PSCI's decisions reach the power controller.
+
+Source: TF-A `plat_psci_ops_t` (include/lib/psci/psci.h), plat/arm/board/fvp/fvp_pm.c.
+"""
+
+from proto.ids import SCP
+from proto.image import symbol
+from proto.machine import Halt
+from proto.messages import PowerOff, PowerOn, SystemPowerOff, SystemSleep
+from services.firmware.context import FINAL_WFI, El3Context
+from services.firmware.gicv2 import (
+    gicv2_cpuif_disable,
+    gicv2_cpuif_enable,
+    gicv2_distif_init,
+    gicv2_pcpu_distif_init,
+)
+from services.firmware.psci_common import LEVEL_CLUSTER
+
+
+@symbol
+async def pwr_domain_on(el3: El3Context, target: int) -> int:
+    """Ask for power for a PE; non-zero if the platform cannot give it."""
+    if answer := await el3.point(f"el3.CPU_ON pe{target}"):
+        return answer
+    refused: int = await el3.transact(SCP, lambda tx: PowerOn(tx, target))
+    return refused
+
+
+@symbol
+async def pwr_domain_on_finish(el3: El3Context) -> None:
+    """Set up what a PE lost that CPU_ON has brought up."""
+    await gicv2_pcpu_distif_init(el3)
+    await gicv2_cpuif_enable(el3)
+
+
+@symbol
+async def pwr_domain_off(el3: El3Context, level: int) -> None:
+    """Prepare this PE, and everything up to `level`, for the loss of power."""
+    await gicv2_cpuif_disable(el3)
+    if level >= LEVEL_CLUSTER:
+        # The cluster's last PE also cleans the shared cache and leaves coherency.
+        await el3.delay_range(el3.platform.latencies.power_down)
+
+
+@symbol
+async def pwr_domain_suspend_finish(el3: El3Context) -> None:
+    """Set up the Secure side of a GIC that may have lost everything during the sleep."""
+    await gicv2_distif_init(el3)
+    await gicv2_pcpu_distif_init(el3)
+    await gicv2_cpuif_enable(el3)
+
+
+@symbol
+async def pwr_domain_pwr_down_wfi(el3: El3Context) -> None:
+    """The last instruction of CPU_OFF: WFI with power-off requested. Does not return."""
+    el3.send(SCP, PowerOff(el3.cpu))
+    raise Halt(FINAL_WFI)
+
+
+@symbol
+async def system_pwr_down_wfi(el3: El3Context) -> None:
+    """The last instruction of SYSTEM_SUSPEND: program the wake mask, WFI. Does not return."""
+    el3.send(SCP, SystemSleep(el3.cpu, el3.platform.wake_sources))
+    raise Halt(FINAL_WFI)
+
+
+@symbol
+async def system_off(el3: El3Context) -> None:
+    """Switch everything off. Does not return."""
+    el3.send(SCP, SystemPowerOff())
+    raise Halt(FINAL_WFI)

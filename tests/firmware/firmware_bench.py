@@ -1,0 +1,339 @@
+"""A board with bare PEs: the real firmware and power controller, everything around them faked."""
+
+from collections.abc import Callable, Generator, Mapping, Sequence
+from typing import Any, cast
+
+from bus.world.sim import Outcome, World
+from bus.world.strategies import RandomStrategy
+from proto.board import Board
+from proto.ids import DRAM, OPERATOR, BoardNs, NodeId, el3_node, pe_node
+from proto.image import Program
+from proto.messages import (
+    Barrier,
+    BlockPower,
+    BlockPowered,
+    CompareAndSwap,
+    Eret,
+    Load,
+    LoadBurst,
+    PointReached,
+    PointRelease,
+    Rail,
+    RegRead,
+    RegWrite,
+    Replies,
+    Reply,
+    Smc,
+    SmcReturn,
+    Store,
+    StoreBurst,
+    SysregRead,
+    WakeLine,
+    Watch,
+)
+from proto.platform import XEN_TEXT, Latencies, Platform
+from proto.psci import Affinity, from_register
+from proto.scenario import DomainSpec, PointAction, Profile, Role, Scenario
+from proto.traces import AffinityState, TraceEvent
+from proto.turn import Effect, Envelope, Send, SetTimer, Trace, Turn
+from services.firmware.node import El3
+from services.firmware.scp import Scp
+
+MS = 1_000_000
+ENTRY = 0x8100_0000
+"""A valid entry point; offsets from it serve to tell entries apart."""
+
+BOOT = XEN_TEXT
+"""Where the boot PE enters after cold boot."""
+
+WakeStep = tuple[int, int, bool]
+"""Time, INTID, level."""
+
+PeProgram = Callable[["BarePe"], Generator[Any, Any, None]]
+
+LATENCIES = Latencies(
+    memory=(10, 2_000),
+    power_up=(1_000, 20_000),
+    power_down=(100, 20_000),
+    system_power=(10_000, 50_000),
+    block_power=(100, 20_000),
+    cache_flush=(100, 20_000),
+)
+"""Everything close together, so that steps of different PEs meet in every order."""
+
+
+class Fake:
+    """A node that does nothing of its own."""
+
+    def __init__(self, node: str) -> None:
+        self.id = NodeId(node)
+
+    def on_start(self, now: BoardNs) -> Sequence[Effect]:
+        """Nothing."""
+        return ()
+
+    def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
+        """Nothing."""
+        raise AssertionError(timer)
+
+
+class FakeDram(Fake):
+    """Cells, and nothing but what the firmware uses of them."""
+
+    def __init__(self) -> None:
+        super().__init__(DRAM)
+        self.cells: dict[int, int] = {}
+        self.watches: list[tuple[NodeId, Watch]] = []
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        """Answer the access, then the watches it has ended."""
+        src, cells = envelope.id.src, self.cells
+        effects: list[Effect] = []
+        match envelope.body:
+            case Load(tx, address):
+                effects.append(Send(src, Reply(tx, cells.get(address, 0))))
+            case LoadBurst(tx, addresses):
+                values = tuple(cells.get(address, 0) for address in addresses)
+                effects.append(Send(src, Replies(tx, values)))
+            case Store(tx, address, value):
+                cells[address] = value
+                effects.append(Send(src, Reply(tx)))
+            case StoreBurst(tx, addresses, values):
+                cells.update(zip(addresses, values, strict=True))
+                effects.append(Send(src, Reply(tx)))
+            case CompareAndSwap(tx, address, expected, desired):
+                before = cells.get(address, 0)
+                if before == expected:
+                    cells[address] = desired
+                effects.append(Send(src, Reply(tx, before)))
+            case Watch():
+                self.watches.append((src, envelope.body))
+            case body:
+                raise AssertionError(body)
+        for entry in tuple(self.watches):
+            waiter, watch = entry
+            if cells.get(watch.address, 0) != watch.seen:
+                self.watches.remove(entry)
+                effects.append(Send(waiter, Reply(watch.tx, cells.get(watch.address, 0))))
+        return effects
+
+
+class WakeSource(Fake):
+    """Drives wake lines at set times: (time, INTID, level)."""
+
+    def __init__(self, node: str, script: Sequence[WakeStep] = ()) -> None:
+        super().__init__(node)
+        self.script = script
+
+    def on_start(self, now: BoardNs) -> Sequence[Effect]:
+        """Arm everything."""
+        return [SetTimer(str(i), at, at) for i, (at, _, _) in enumerate(self.script)]
+
+    def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
+        """Drive one line."""
+        _, intid, level = self.script[int(timer)]
+        return [Send(NodeId("scp"), WakeLine(intid, level))]
+
+
+class FakeBlock(WakeSource):
+    """A block that remembers register writes and obeys the power controller.
+
+    A script makes it a GIC that kept its state and asks for power by itself.
+    """
+
+    def __init__(self, node: str, script: Sequence[WakeStep] = ()) -> None:
+        super().__init__(node, script)
+        self.on = True
+        self.written: list[tuple[NodeId, int, int]] = []
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        """Answer what has an answer."""
+        src = envelope.id.src
+        match envelope.body:
+            case RegRead(tx):
+                return [Send(src, Reply(tx, 0))]
+            case RegWrite(tx, address, value, posted=posted, secure=secure):
+                assert self.on
+                assert secure
+                self.written.append((src, address, value))
+                return [] if posted else [Send(src, Reply(tx))]
+            case Barrier(tx):
+                return [Send(src, Reply(tx))]
+            case BlockPower(on):
+                self.on = on
+                return [Send(src, BlockPowered(self.id, on))]
+        raise AssertionError(envelope.body)
+
+
+class FakeOperator(Fake):
+    """Releases points: with an answer, after a delay."""
+
+    def __init__(self, points: Mapping[str, tuple[int, int]]) -> None:
+        super().__init__(OPERATOR)
+        self.points = points
+        self.reached: list[str] = []
+        self.waiting: dict[str, tuple[NodeId, PointRelease]] = {}
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        """A PE stands at a point."""
+        body = envelope.body
+        assert isinstance(body, PointReached)
+        answer, hold_ns = self.points[body.point]
+        self.reached.append(body.point)
+        timer = f"{body.point}#{len(self.reached)}"
+        self.waiting[timer] = (envelope.id.src, PointRelease(body.tx, answer))
+        return [SetTimer(timer, now + hold_ns, now + hold_ns)]
+
+    def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
+        """The hold is over."""
+        return [Send(*self.waiting.pop(timer))]
+
+
+class BarePe(Fake):
+    """A PE without a hypervisor: at each entry a generator that yields SMCs and delays.
+
+    `yield function, *args` gives the signed x0; `yield ns` lets time pass.
+    """
+
+    def __init__(self, cpu: int, programs: Mapping[int, PeProgram]) -> None:
+        super().__init__(pe_node(cpu))
+        self.cpu = cpu
+        self.on = False
+        self.isr = 0
+        self.entered: list[tuple[int, int]] = []
+        self.codes: list[int] = []
+        self.returns: list[tuple[int, int, int, int]] = []
+        self.now = 0
+        self._el3 = el3_node(cpu)
+        self._programs = programs
+        self._running: Generator[Any, Any, None] | None = None
+        self._tx = 0
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        """The rail, the entry, the return of an SMC, or EL3 looking at ISR_EL1."""
+        self.now = now
+        match envelope.body:
+            case Rail() as rail:
+                assert rail.on is not self.on
+                self.on, self._running = rail.on, None
+                return [Send(self._el3, rail)]
+            case Eret(entry, x0):
+                assert self.on
+                self.entered.append((entry, x0))
+                program = self._programs.get(entry)
+                if program is None:
+                    return []
+                self._running = program(self)
+                return self._go(None)
+            case SmcReturn(tx, results):
+                assert tx == self._tx
+                self.returns.append(results)
+                self.codes.append(from_register(results[0]))
+                return self._go(self.codes[-1])
+            case SysregRead(tx, "ISR_EL1"):
+                return [Send(self._el3, Reply(tx, self.isr))]
+        raise AssertionError(envelope.body)
+
+    def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
+        """A delay of the program is over, unless its power went first."""
+        self.now = now
+        return self._go(None) if self.on and timer == str(self._tx) else []
+
+    def _go(self, value: Any) -> list[Effect]:
+        if self._running is None:
+            return []
+        try:
+            wish = self._running.send(value)
+        except StopIteration:
+            self._running = None
+            return []
+        self._tx += 1
+        if isinstance(wish, int):
+            return [SetTimer(str(self._tx), self.now + wish, self.now + wish)]
+        function, *args = wish
+        x1, x2, x3 = (*args, 0, 0, 0)[:3]
+        return [Send(self._el3, Smc(self._tx, function, (x1, x2, x3)))]
+
+
+def board(
+    points: Sequence[str] = (),
+    clusters: tuple[int, ...] = (2, 2),
+    latencies: Latencies = LATENCIES,
+) -> Board:
+    """A resolved run with these armed points."""
+    scenario = Scenario(
+        name="bare",
+        domains=(DomainSpec(id=0, role=Role.HARDWARE),),
+        steps=(),
+        points=tuple(PointAction(point=name) for name in points),
+    )
+    platform = Platform(name="bare", clusters=clusters, latencies=latencies)
+    no_profile = cast(Profile, None)  # versions of Xen; firmware must not look
+    return Board(scenario=scenario, platform=platform, profile=no_profile, code="bare")
+
+
+class Bench:
+    """One run: programs by entry address, points as name to (answer, hold), wake-line scripts."""
+
+    def __init__(
+        self,
+        programs: Mapping[int, PeProgram],
+        *,
+        seed: int = 0,
+        points: Mapping[str, tuple[int, int]] | None = None,
+        wakes: Mapping[str, Sequence[WakeStep]] | None = None,
+        relinked: Mapping[str, Program] | None = None,
+        clusters: tuple[int, ...] = (2, 2),
+        latencies: Latencies = LATENCIES,
+    ) -> None:
+        self.board = board(tuple(points or ()), clusters, latencies)
+        cpus = self.board.platform.cpus
+        self.pes = [BarePe(cpu, programs) for cpu in cpus]
+        self.el3s = [El3(self.board, cpu, relinked) for cpu in cpus]
+        self.scp = Scp(self.board)
+        self.dram = FakeDram()
+        wakes = wakes or {}
+        self.gicd = FakeBlock("gicd", wakes.get("gicd", ()))
+        self.operator = FakeOperator(points or {})
+        self.blocks = [self.gicd, FakeBlock("uart"), FakeBlock("iommu")]
+        sources = [WakeSource(node, s) for node, s in wakes.items() if node != "gicd"]
+        nodes = [*self.pes, *self.el3s, self.scp, self.dram, self.operator, *self.blocks, *sources]
+        self.turns: list[Turn] = []
+        self.world = World(
+            {node.id: node for node in nodes},
+            latencies,
+            RandomStrategy(seed),
+            self.turns.append,
+        )
+
+    def run(self) -> "Bench":
+        """Until nothing more can happen."""
+        assert self.world.run(60_000 * MS) is Outcome.QUIESCENT
+        return self
+
+    def traces(self, kind: type[TraceEvent]) -> list[Any]:
+        """All traces of a kind, in order."""
+        return [
+            effect.event
+            for turn in self.turns
+            for effect in turn.effects
+            if isinstance(effect, Trace) and isinstance(effect.event, kind)
+        ]
+
+    def sends(self, node: str, kind: type) -> list[tuple[int, Any]]:
+        """All bodies of a kind that a node sent, with their board times."""
+        return [
+            (turn.now, effect.body)
+            for turn in self.turns
+            for effect in turn.effects
+            if turn.node == node and isinstance(effect, Send) and isinstance(effect.body, kind)
+        ]
+
+    def published(self, cpu: int) -> list[str]:
+        """The affinity states published of a PE after the cold boot's."""
+        return [event.state for event in self.traces(AffinityState) if event.cpu == cpu][1:]
+
+    def affinity(self, cpu: int) -> Affinity:
+        """The state of a PE in secure SRAM."""
+        cells = self.el3s[0].memory.cpus[cpu]
+        return Affinity(self.dram.cells[cells.aff_info_state])
