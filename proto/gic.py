@@ -16,6 +16,11 @@ PPI_MAINTENANCE = 25
 PPI_HYP_TIMER = 26
 PPI_VIRT_TIMER = 27
 PPI_PHYS_TIMER = 30
+PPI_LEGACY_IRQ = 31
+"""The legacy nIRQ input of a PE, which a CPU interface with bypass passes straight on."""
+
+PRIORITY_MASK = 0xF8
+"""Implemented bits of a priority: the upper five, 32 levels, as in GIC-400."""
 
 
 class GICD:
@@ -35,12 +40,15 @@ class GICD:
     ITARGETSR = PerIntid("GICD_ITARGETSR", 0x800, 8, Access.RW, "targets")
     ICFGR = PerIntid("GICD_ICFGR", 0xC00, 2, Access.RW, "config")
     SGIR = Word("GICD_SGIR", 0xF00, Access.WO)
-    CPENDSGIR = PerIntid("GICD_CPENDSGIR", 0xF10, 8, Access.W1C, "sgi_sources")
-    SPENDSGIR = PerIntid("GICD_SPENDSGIR", 0xF20, 8, Access.W1S, "sgi_sources")
+    CPENDSGIR = PerIntid("GICD_CPENDSGIR", 0xF10, 8, Access.W1C, "sgi_sources", 16)
+    SPENDSGIR = PerIntid("GICD_SPENDSGIR", 0xF20, 8, Access.W1S, "sgi_sources", 16)
     ICPIDR2 = Word("GICD_ICPIDR2", 0xFE8, Access.RO)
 
     CTLR_ENABLE = 1 << 0
     """Enable as Non-secure software sees it: forwarding of Group 1."""
+    CTLR_ENABLE_GRP0 = 1 << 0
+    CTLR_ENABLE_GRP1 = 1 << 1
+    """Enables in the Secure view."""
 
 
 class SGIR:
@@ -64,7 +72,12 @@ class GICC:
     EOIR = Word("GICC_EOIR", 0x0010, Access.WO)
     RPR = Word("GICC_RPR", 0x0014, Access.RO)
     HPPIR = Word("GICC_HPPIR", 0x0018, Access.RO)
+    ABPR = Word("GICC_ABPR", 0x001C, Access.RW)
+    AIAR = Word("GICC_AIAR", 0x0020, Access.RO)
+    AEOIR = Word("GICC_AEOIR", 0x0024, Access.WO)
+    AHPPIR = Word("GICC_AHPPIR", 0x0028, Access.RO)
     APR = Word("GICC_APR0", 0x00D0, Access.RW)
+    NSAPR = Word("GICC_NSAPR0", 0x00E0, Access.RW)
     IIDR = Word("GICC_IIDR", 0x00FC, Access.RO)
     DIR = Word("GICC_DIR", 0x1000, Access.WO)
 
@@ -73,6 +86,23 @@ class GICC:
     """FIQBypDisGrp1 and IRQBypDisGrp1 in the Non-secure view."""
     CTLR_EOIMODE = 1 << 9
     """EOImodeNS: EOIR drops the priority only, DIR deactivates."""
+
+
+class SecureCTLR:
+    """Bits of GICC_CTLR in the Secure view."""
+
+    ENABLE_GRP0 = 1 << 0
+    ENABLE_GRP1 = 1 << 1
+    ACK_CTL = 1 << 2
+    FIQ_EN = 1 << 3
+    CBPR = 1 << 4
+    FIQ_BYP_DIS_GRP0 = 1 << 5
+    IRQ_BYP_DIS_GRP0 = 1 << 6
+    FIQ_BYP_DIS_GRP1 = 1 << 7
+    IRQ_BYP_DIS_GRP1 = 1 << 8
+    EOIMODE_S = 1 << 9
+    EOIMODE_NS = 1 << 10
+    ALL = (1 << 11) - 1
 
 
 class IAR:

@@ -58,17 +58,21 @@ class Word:
 
 @dataclass(frozen=True, slots=True)
 class PerIntid:
-    """An array of fields, `bits` wide, one for each INTID of 0-1019, from an offset."""
+    """An array of fields, `bits` wide, one for each INTID of 0-1019, from an offset.
+
+    `count` says for how many INTIDs the array has room: 16 where only SGIs have a field.
+    """
 
     name: str
     offset: int
     bits: int
     access: Access
     of: str
+    count: int = 1024
 
     def covers(self, offset: int) -> bool:
         """Whether the offset lies inside the array."""
-        return self.offset <= offset < self.offset + 1024 * self.bits // 8
+        return self.offset <= offset < self.offset + self.count * self.bits // 8
 
     def word(self, first_intid: int) -> int:
         """Offset of the 32-bit word that holds this INTID's field."""
@@ -85,3 +89,29 @@ class PerIntid:
     def per_word(self) -> int:
         """How many INTIDs a 32-bit word holds."""
         return 32 // self.bits
+
+
+Row = Word | PerIntid
+"""A row of a register table."""
+
+
+class RegisterMap:
+    """Finds the row of a table for an offset. A table is a class whose attributes are its rows."""
+
+    def __init__(self, table: type) -> None:
+        self.rows: tuple[Row, ...] = tuple(
+            sorted(
+                (row for row in vars(table).values() if isinstance(row, Word | PerIntid)),
+                key=lambda row: row.offset,
+            )
+        )
+        self._at: dict[int, Row] = {}
+        for row in self.rows:
+            size = 4 if isinstance(row, Word) else row.count * row.bits // 8
+            for offset in range(row.offset, row.offset + size, 4):
+                assert offset not in self._at, f"{row.name} overlaps {self._at[offset].name}"
+                self._at[offset] = row
+
+    def at(self, offset: int) -> Row | None:
+        """The register that an access to this byte offset reaches, or None in a hole."""
+        return self._at.get(offset & ~3)
