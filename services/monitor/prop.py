@@ -1,0 +1,102 @@
+"""What a property is: a sentence with its source, and the journal positions that decide it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import msgspec
+
+from proto.units import S
+from services.monitor.attempts import Attempt
+from services.monitor.evidence import Moment, Table
+from services.monitor.shadow import Shadow
+
+PASS = "pass"  # noqa: S105 - a verdict, not a secret
+VIOLATED = "violated"
+INCONCLUSIVE = "inconclusive"
+NOT_REACHED = "not reached"
+
+PATIENCE_NS = 1 * S
+"""Board time after which something that is owed counts as missing."""
+
+
+class Finding(msgspec.Struct, frozen=True, kw_only=True):
+    """A violation, with the journal positions that prove it.
+
+    `expected` findings are known to come from the published design; `because` says how.
+    """
+
+    property: str
+    text: str
+    positions: tuple[int, ...]
+    expected: bool = False
+    because: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """How the journal ends.
+
+    `complete` means that the run came to its own end and every record of it can be read; `trouble`
+    says why not.
+    """
+
+    position: int
+    now: int
+    complete: bool
+    trouble: str = ""
+
+
+class Property:
+    """Base: a property observes turns, notes findings, and may owe a decision at the end."""
+
+    name: ClassVar[str]
+    clause: ClassVar[str]
+    """The statement, with where it comes from."""
+
+    def __init__(self, shadow: Shadow) -> None:
+        self.shadow = shadow
+        self.findings: list[Finding] = []
+        self.reached = False
+        self.undecided: list[str] = []
+        shadow.attempt_listeners.append(self.attempt_over)
+
+    @property
+    def traced(self) -> Table:
+        """Handlers by class of trace."""
+        return {}
+
+    @property
+    def received(self) -> Table:
+        """Handlers by class of body, on arrival."""
+        return {}
+
+    @property
+    def sent(self) -> Table:
+        """Handlers by class of body, on sending."""
+        return {}
+
+    def attempt_over(self, moment: Moment, attempt: Attempt) -> None:
+        """A suspend attempt has just ended."""
+
+    def finish(self, ending: Ending) -> None:
+        """The journal has ended."""
+
+    def find(self, text: str, *positions: int) -> None:
+        """Note a violation."""
+        self.findings.append(
+            Finding(property=self.name, text=text, positions=tuple(sorted(set(positions))))
+        )
+
+    def verdict(self, ending: Ending) -> str:
+        """`pass`, `violated`, `inconclusive` or `not reached`."""
+        if self.findings:
+            return VIOLATED
+        if self.undecided or not ending.complete:
+            return INCONCLUSIVE
+        return PASS if self.reached else NOT_REACHED
+
+
+def names(items: Sequence[object]) -> str:
+    """A list for people."""
+    return ", ".join(str(item) for item in items)

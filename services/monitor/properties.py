@@ -1,0 +1,32 @@
+"""The properties, in the order in which they are reported."""
+
+from services.monitor.guest_properties import ResumeIsExact, WakeIsDelivered, WorkloadIsIntact
+from services.monitor.host_properties import (
+    AloneAtTheEnd,
+    EveryCpuIsBack,
+    EverythingBalances,
+    GicIsTheSame,
+    NobodyRuns,
+)
+from services.monitor.prop import Property
+from services.monitor.run_properties import (
+    BusIsClean,
+    NoPanic,
+    OutcomesAreAllowed,
+    ScenarioIsDone,
+)
+
+PROPERTIES: tuple[type[Property], ...] = (
+    AloneAtTheEnd,
+    NobodyRuns,
+    ResumeIsExact,
+    GicIsTheSame,
+    WakeIsDelivered,
+    EverythingBalances,
+    EveryCpuIsBack,
+    WorkloadIsIntact,
+    NoPanic,
+    OutcomesAreAllowed,
+    ScenarioIsDone,
+    BusIsClean,
+)

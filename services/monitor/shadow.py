@@ -1,0 +1,246 @@
+"""The state of the board, rebuilt from journal records alone.
+
+Properties read it and never look inside nodes, so they judge every world alike.
+"""
+
+from collections.abc import Callable
+from functools import cached_property
+
+from proto.board import Board
+from proto.ids import GICD_NODE, NodeId, cpu_of
+from proto.messages import BankLost, BlockPowered, RegWrite, VcpuExit, VcpuRun
+from proto.platform import POWER_MODELS, Retention
+from proto.scenario import domain_ids
+from proto.traces import (
+    AffinityState,
+    ConsoleSync,
+    CpuMissing,
+    IntState,
+    LineEvent,
+    Online,
+    PauseCount,
+    PePower,
+    Phase,
+    SmcIssued,
+    SystemPower,
+    SystemState,
+    SystemSuspendDecision,
+)
+from services.monitor.attempts import Attempt, Span
+from services.monitor.evidence import Links, Moment, Table
+from services.monitor.gic_shadow import GicShadow
+
+AttemptListener = Callable[[Moment, Attempt], None]
+
+
+class Shadow:
+    """What the journal says of the board so far."""
+
+    def __init__(self, board: Board, links: Links) -> None:
+        self.board = board
+        self.links = links
+        self.system_state = "boot"
+        self.system_power = "on"
+        self.console_depth = 0
+        self.pause_counts: dict[int, int] = {}
+        self.online: set[int] = set()
+        self.pe_power: dict[int, bool] = {}
+        self.affinity: dict[int, str] = {cpu: "OFF" if cpu else "ON" for cpu in board.platform.cpus}
+        self.smc: dict[int, tuple[int, SmcIssued]] = {}
+        """The last SMC of each PE, with its position."""
+        self.running: dict[tuple[int, int], int] = {}
+        """Domain and vCPU of each guest that executes, with the position at which it began."""
+        self.frozen: dict[int, int] = {}
+        """Domains between S1 and their thaw in R8, with the position of the end of S1."""
+        self.lines: dict[int, tuple[int, int]] = {}
+        """Device lines that are high, with position and time of the assertion."""
+        self.gic = GicShadow(board.platform)
+        self.spans: list[Span] = []
+        self.attempts: list[Attempt] = []
+        self.attempt_listeners: list[AttemptListener] = []
+        """Called when an attempt is over."""
+        self._open_spans: dict[NodeId, list[Span]] = {}
+        self._counts_at_freeze: dict[int, int] = {}
+        model = POWER_MODELS[board.scenario.power_model]
+        self._gic_lost = model[GICD_NODE] is Retention.LOST
+
+    @cached_property
+    def traced(self) -> Table:
+        """Handlers by class of trace."""
+        return {
+            Phase: self._on_phase,
+            SystemState: self._on_system_state,
+            SystemPower: self._on_system_power,
+            PePower: self._on_pe_power,
+            SmcIssued: self._on_smc,
+            AffinityState: self._on_affinity,
+            SystemSuspendDecision: self._on_decision,
+            Online: self._on_online,
+            CpuMissing: self._on_cpu_missing,
+            PauseCount: self._on_pause_count,
+            ConsoleSync: self._on_console_sync,
+            IntState: self._on_int_state,
+            LineEvent: self._on_line,
+        }
+
+    @cached_property
+    def received(self) -> Table:
+        """Handlers by class of body, on arrival."""
+        return {
+            VcpuRun: self._on_vcpu_run,
+            BankLost: self._on_bank_lost,
+            RegWrite: self._on_reg_write,
+        }
+
+    @cached_property
+    def sent(self) -> Table:
+        """Handlers by class of body, on sending."""
+        return {VcpuExit: self._on_vcpu_exit, BlockPowered: self._on_block_powered}
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The attempt that is under way."""
+        if self.attempts and not self.attempts[-1].over:
+            return self.attempts[-1]
+        return None
+
+    # -- the host's suspend
+
+    def _on_phase(self, moment: Moment, event: Phase) -> None:
+        if event.edge == "begin":
+            self._begin_phase(moment, event)
+        else:
+            self._end_phase(moment, event)
+
+    def _begin_phase(self, moment: Moment, event: Phase) -> None:
+        span = Span(event.label, event.name, moment.node, moment.now, moment.position)
+        self.spans.append(span)
+        self._open_spans.setdefault(moment.node, []).append(span)
+        if event.label == "S0":
+            self._begin_attempt(moment)
+        if self.attempt is not None:
+            self.attempt.begun.add(event.label)
+
+    def _end_phase(self, moment: Moment, event: Phase) -> None:
+        open_spans = self._open_spans.get(moment.node, [])
+        span = next((span for span in reversed(open_spans) if span.label == event.label), None)
+        if span is not None:
+            open_spans.remove(span)
+            span.end_ns, span.error = moment.now, event.error
+        if self.attempt is None:
+            return
+        self.attempt.ended.add(event.label)
+        if event.label == "S1":
+            self._counts_at_freeze = dict(self.pause_counts)
+            self.frozen = dict.fromkeys(domain_ids(self.board.scenario), moment.position)
+        if event.label == "R8":
+            self._close_attempt_if_over(moment)
+
+    def _begin_attempt(self, moment: Moment) -> None:
+        if self.attempt is not None:
+            return
+        self.attempts.append(
+            Attempt(
+                number=len(self.attempts) + 1,
+                node=moment.node,
+                position=moment.position,
+                start_ns=moment.now,
+                online=frozenset(self.online),
+                pause_counts=dict(self.pause_counts),
+                console_depth=self.console_depth,
+            )
+        )
+
+    def _on_system_state(self, moment: Moment, event: SystemState) -> None:
+        self.system_state = event.state
+        if event.state == "suspend":
+            self._begin_attempt(moment)
+        self._close_attempt_if_over(moment)
+
+    def _close_attempt_if_over(self, moment: Moment) -> None:
+        """Over once Xen is `active` again and has finished the thaw, if it has begun one."""
+        attempt = self.attempt
+        if attempt is None or self.system_state != "active":
+            return
+        if "R8" in attempt.begun and "R8" not in attempt.ended:
+            return
+        attempt.end_position, attempt.end_ns = moment.position, moment.now
+        for listener in self.attempt_listeners:
+            listener(moment, attempt)
+        self.frozen = {}
+
+    def _on_decision(self, moment: Moment, event: SystemSuspendDecision) -> None:
+        if self.attempt is not None:
+            self.attempt.decision = event.result
+
+    def _on_system_power(self, moment: Moment, event: SystemPower) -> None:
+        self.system_power = event.state
+
+    # -- PEs
+
+    def _on_pe_power(self, moment: Moment, event: PePower) -> None:
+        self.pe_power[cpu_of(moment.node)] = event.on
+        if not event.on:
+            for span in self._open_spans.pop(moment.node, []):
+                span.end_ns = moment.now
+
+    def _on_smc(self, moment: Moment, event: SmcIssued) -> None:
+        self.smc[cpu_of(moment.node)] = (moment.position, event)
+
+    def _on_affinity(self, moment: Moment, event: AffinityState) -> None:
+        self.affinity[event.cpu] = event.state
+
+    def _on_online(self, moment: Moment, event: Online) -> None:
+        if event.online:
+            self.online.add(event.cpu)
+        else:
+            self.online.discard(event.cpu)
+
+    def _on_cpu_missing(self, moment: Moment, event: CpuMissing) -> None:
+        if self.attempt is not None:
+            self.attempt.missing[event.cpu] = event.error
+
+    # -- domains
+
+    def _on_pause_count(self, moment: Moment, event: PauseCount) -> None:
+        self.pause_counts[event.domain] = event.count
+        thawing = self.attempt is not None and "R8" in self.attempt.begun
+        if thawing and event.count < self._counts_at_freeze.get(event.domain, 0):
+            self.frozen.pop(event.domain, None)
+
+    def _on_vcpu_run(self, moment: Moment, body: VcpuRun) -> None:
+        self.running[domain_of(moment.node), body.vcpu] = moment.position
+
+    def _on_vcpu_exit(self, moment: Moment, body: VcpuExit) -> None:
+        self.running.pop((domain_of(moment.node), body.vcpu), None)
+
+    def _on_bank_lost(self, moment: Moment, body: BankLost) -> None:
+        self.running.pop((domain_of(moment.node), body.vcpu), None)
+
+    # -- devices
+
+    def _on_console_sync(self, moment: Moment, event: ConsoleSync) -> None:
+        self.console_depth = event.depth
+
+    def _on_int_state(self, moment: Moment, event: IntState) -> None:
+        self.gic.interrupt(event)
+
+    def _on_line(self, moment: Moment, event: LineEvent) -> None:
+        if event.level:
+            self.lines[event.intid] = (moment.position, moment.now)
+        else:
+            self.lines.pop(event.intid, None)
+
+    def _on_reg_write(self, moment: Moment, body: RegWrite) -> None:
+        src = moment.src
+        if moment.node == GICD_NODE and src is not None and "pe" in src:
+            self.gic.write(cpu_of(src), body)
+
+    def _on_block_powered(self, moment: Moment, body: BlockPowered) -> None:
+        if moment.node == GICD_NODE:
+            self.gic.power(body.on, self._gic_lost)
+
+
+def domain_of(node: str) -> int:
+    """Domain id of a node named `dom<N>`."""
+    return int(node.removeprefix("dom"))

@@ -1,0 +1,185 @@
+"""The judge: one pass over a journal, then a verdict."""
+
+from collections.abc import Sequence
+
+import msgspec
+
+from proto.board import Board
+from proto.scenario import Finding as KnownFinding
+from proto.traces import ScenarioEnded
+from proto.turn import Trace, Turn
+from services.monitor.attempts import Attempt, Span
+from services.monitor.evidence import Evidence, Feed, HubNote, Links
+from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Ending, Finding
+from services.monitor.properties import PROPERTIES
+from services.monitor.run_properties import BusIsClean, ScenarioIsDone
+from services.monitor.shadow import Shadow
+from services.monitor.sometimes import Sometimes
+
+STUCK = ("quiescent", "time limit")
+"""Beginnings of an `end` record of the sim world that mean the board made no progress."""
+
+
+class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One phase; `end_ns` is None if it was under way at the end of the journal."""
+
+    label: str
+    name: str
+    node: str
+    start_ns: int
+    end_ns: int | None
+    error: int = 0
+
+
+class AttemptReport(msgspec.Struct, frozen=True, kw_only=True):
+    """One attempt to suspend the host; `outcome` is None if the journal does not tell."""
+
+    number: int
+    outcome: str | None
+    start_ns: int
+    end_ns: int | None
+
+
+class Verdict(msgspec.Struct, frozen=True, kw_only=True):
+    """What a journal proves.
+
+    `verdict` is `pass`, `violated` (by a finding that is not expected) or `inconclusive`, and
+    `trouble` says why the journal decides no more. `properties` maps names to `pass`, `violated`,
+    `inconclusive` or `not reached`.
+    """
+
+    verdict: str
+    trouble: str
+    properties: dict[str, str]
+    findings: tuple[Finding, ...]
+    undecided: tuple[str, ...]
+    attempts: tuple[AttemptReport, ...]
+    phases: tuple[PhaseReport, ...]
+    sometimes: dict[str, bool]
+
+
+class Judge:
+    """Judges a journal record by record, so a growing one can be followed."""
+
+    def __init__(self, board: Board, world: str) -> None:
+        links = Links()
+        self.shadow = Shadow(board, links)
+        self.properties = [kind(self.shadow) for kind in PROPERTIES]
+        self._sometimes = Sometimes(self.shadow)
+        self._feed = Feed(links, [self.shadow, *self.properties, self._sometimes])
+        self._known = board.profile.expected_findings + board.scenario.expected_findings
+        self._world = world
+        self._position = -1
+        self._now = 0
+        self._ended = False
+        self._stuck = ""
+        self._died = ""
+
+    def feed(self, record: Turn | HubNote) -> None:
+        """Look at the next record."""
+        self._position += 1
+        if isinstance(record, Turn):
+            self._now = max(self._now, record.now)
+            self._feed.turn(self._position, record)
+            for effect in record.effects:
+                if isinstance(effect, Trace) and isinstance(effect.event, ScenarioEnded):
+                    self._ended = True
+        else:
+            self._hub(record)
+
+    def _hub(self, note: HubNote) -> None:
+        self._now = max(self._now, note.now_ns)
+        for found in self.properties:
+            if isinstance(found, BusIsClean):
+                found.hub(self._position, note)
+        if note.kind == "peer_down" and not self._ended and not self._died:
+            self._died = f"{note.who} went down: {note.text}"
+        stuck = self._world == "sim" and note.kind == "end" and note.text.startswith(STUCK)
+        if stuck and not self._ended:
+            self._stuck = f"the board stopped: {note.text}"
+
+    @property
+    def findings(self) -> list[Finding]:
+        """What has been found so far, expected or not, in the order of the properties."""
+        return [self._marked(finding) for found in self.properties for finding in found.findings]
+
+    def conclude(self, torn: bool, trouble: str = "", healthy: bool = True) -> Verdict:
+        """The verdict; ends this judge. See `judge`."""
+        ending = self._ending(torn, trouble)
+        for found in self.properties:
+            if isinstance(found, ScenarioIsDone) and self._stuck:
+                found.stuck = self._stuck
+            found.finish(ending)
+        properties = {found.name: found.verdict(ending) for found in self.properties}
+        findings = tuple(self.findings)
+        return Verdict(
+            verdict=_overall(ending, properties, findings, healthy and not self._died),
+            trouble=ending.trouble,
+            properties=properties,
+            findings=findings,
+            undecided=tuple(text for found in self.properties for text in found.undecided),
+            attempts=tuple(_attempt(attempt) for attempt in self.shadow.attempts),
+            phases=tuple(_phase(span) for span in self.shadow.spans),
+            sometimes=self._sometimes.reached,
+        )
+
+    def _ending(self, torn: bool, trouble: str) -> Ending:
+        reason = trouble or self._died
+        if not reason and torn:
+            reason = "the journal is torn: it ends inside a record"
+        if not reason and not self._ended and not self._stuck:
+            reason = "the journal ends before the scenario"
+        return Ending(max(self._position, 0), self._now, complete=not reason, trouble=reason)
+
+    def _marked(self, finding: Finding) -> Finding:
+        known = next((known for known in self._known if _explains(known, finding)), None)
+        if known is None:
+            return finding
+        return msgspec.structs.replace(finding, expected=True, because=known.because)
+
+
+def judge(journal: Evidence, trouble: str = "", healthy: bool = True) -> Verdict:
+    """The verdict on a whole journal.
+
+    `trouble` says what kept the run from its end, if the caller knows: what is not proven is then
+    inconclusive. A run whose processes were not `healthy` proves no violation either.
+    """
+    its_judge = Judge(journal.header.board, journal.header.world)
+    for record in journal.records:
+        its_judge.feed(record)
+    return its_judge.conclude(journal.torn, trouble, healthy)
+
+
+def _overall(
+    ending: Ending, properties: dict[str, str], findings: Sequence[Finding], healthy: bool
+) -> str:
+    """A process that died makes every finding doubtful; a torn tail only what is missing."""
+    if healthy and any(not finding.expected for finding in findings):
+        return VIOLATED
+    if not ending.complete or not healthy or INCONCLUSIVE in properties.values():
+        return INCONCLUSIVE
+    return PASS
+
+
+def _explains(known: KnownFinding, finding: Finding) -> bool:
+    return known.property == finding.property and known.contains in finding.text
+
+
+def _attempt(attempt: Attempt) -> AttemptReport:
+    return AttemptReport(
+        number=attempt.number,
+        outcome=attempt.outcome,
+        start_ns=attempt.start_ns,
+        end_ns=attempt.end_ns,
+    )
+
+
+def _phase(span: Span) -> PhaseReport:
+    return PhaseReport(
+        label=span.label,
+        name=span.name,
+        node=span.node,
+        start_ns=span.start_ns,
+        end_ns=span.end_ns,
+        error=span.error,
+    )
