@@ -6,36 +6,30 @@ from typing import Any, cast
 from bus.world.sim import Outcome, World
 from bus.world.strategies import RandomStrategy
 from proto.board import Board
-from proto.ids import DRAM, OPERATOR, BoardNs, NodeId, el3_node, pe_node
+from proto.ids import OPERATOR, BoardNs, NodeId, el3_node, pe_node
 from proto.image import Program
 from proto.messages import (
     Barrier,
     BlockPower,
     BlockPowered,
-    CompareAndSwap,
     Eret,
-    Load,
-    LoadBurst,
     PointReached,
     PointRelease,
     Rail,
     RegRead,
     RegWrite,
-    Replies,
     Reply,
     Smc,
     SmcReturn,
-    Store,
-    StoreBurst,
     SysregRead,
     WakeLine,
-    Watch,
 )
 from proto.platform import XEN_TEXT, Latencies, Platform
 from proto.psci import Affinity, from_register
 from proto.scenario import DomainSpec, PointAction, Profile, Role, Scenario
 from proto.traces import AffinityState, TraceEvent
 from proto.turn import Effect, Envelope, Send, SetTimer, Trace, Turn
+from services.dram.node import Dram
 from services.firmware.node import El3
 from services.firmware.scp import Scp
 
@@ -77,45 +71,13 @@ class Fake:
         raise AssertionError(timer)
 
 
-class FakeDram(Fake):
-    """Cells, and nothing but what the firmware uses of them."""
+class OpenDram(Dram):
+    """The board's memory, with a window for tests."""
 
-    def __init__(self) -> None:
-        super().__init__(DRAM)
-        self.cells: dict[int, int] = {}
-        self.watches: list[tuple[NodeId, Watch]] = []
-
-    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
-        """Answer the access, then the watches it has ended."""
-        src, cells = envelope.id.src, self.cells
-        effects: list[Effect] = []
-        match envelope.body:
-            case Load(tx, address):
-                effects.append(Send(src, Reply(tx, cells.get(address, 0))))
-            case LoadBurst(tx, addresses):
-                values = tuple(cells.get(address, 0) for address in addresses)
-                effects.append(Send(src, Replies(tx, values)))
-            case Store(tx, address, value):
-                cells[address] = value
-                effects.append(Send(src, Reply(tx)))
-            case StoreBurst(tx, addresses, values):
-                cells.update(zip(addresses, values, strict=True))
-                effects.append(Send(src, Reply(tx)))
-            case CompareAndSwap(tx, address, expected, desired):
-                before = cells.get(address, 0)
-                if before == expected:
-                    cells[address] = desired
-                effects.append(Send(src, Reply(tx, before)))
-            case Watch():
-                self.watches.append((src, envelope.body))
-            case body:
-                raise AssertionError(body)
-        for entry in tuple(self.watches):
-            waiter, watch = entry
-            if cells.get(watch.address, 0) != watch.seen:
-                self.watches.remove(entry)
-                effects.append(Send(waiter, Reply(watch.tx, cells.get(watch.address, 0))))
-        return effects
+    @property
+    def cells(self) -> dict[int, int]:
+        """Address to value of every cell written so far."""
+        return self._cells
 
 
 class WakeSource(Fake):
@@ -255,6 +217,16 @@ class BarePe(Fake):
         return [Send(self._el3, Smc(self._tx, function, (x1, x2, x3)))]
 
 
+def script(*wishes: Any) -> PeProgram:
+    """A program that carries out calls and delays, whatever comes of them."""
+
+    def program(pe: BarePe) -> Generator[Any, Any, None]:
+        for wish in wishes:  # noqa: UP028  # a tuple cannot be sent to
+            yield wish
+
+    return program
+
+
 def board(
     points: Sequence[str] = (),
     clusters: tuple[int, ...] = (2, 2),
@@ -291,7 +263,7 @@ class Bench:
         self.pes = [BarePe(cpu, programs) for cpu in cpus]
         self.el3s = [El3(self.board, cpu, relinked) for cpu in cpus]
         self.scp = Scp(self.board)
-        self.dram = FakeDram()
+        self.dram = OpenDram(self.board)
         wakes = wakes or {}
         self.gicd = FakeBlock("gicd", wakes.get("gicd", ()))
         self.operator = FakeOperator(points or {})

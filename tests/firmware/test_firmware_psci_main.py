@@ -1,0 +1,98 @@
+"""Function ids, argument widths, version and feature calls, AFFINITY_INFO."""
+
+import pytest
+from firmware_bench import BOOT, Bench
+
+from proto.psci import PSCI_1_1, SMCCC_1_1, Psci, PsciError, mpidr
+from proto.smccc import SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT
+
+JUNK = 0xDEAD_BEEF_0000_0000
+NOT_SUPPORTED = PsciError.NOT_SUPPORTED
+INVALID_PARAMETERS = PsciError.INVALID_PARAMETERS
+
+
+def call(function: int, *args: int) -> int:
+    """What the boot PE gets for one call, as a signed number."""
+
+    def program(pe):
+        yield (function, *args)
+
+    return Bench({BOOT: program}).run().pes[0].codes[0]
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "expected"),
+    [
+        (Psci.VERSION, (), PSCI_1_1),
+        (SMCCC_VERSION, (), SMCCC_1_1),
+        (Psci.VERSION | SVE_HINT, (), PSCI_1_1),
+        (JUNK | Psci.VERSION, (), PSCI_1_1),
+        (Psci.FEATURES, (Psci.CPU_ON,), 0),
+        (Psci.FEATURES, (Psci.CPU_ON_32,), 0),
+        (Psci.FEATURES, (Psci.SYSTEM_SUSPEND,), 0),
+        (Psci.FEATURES, (Psci.FEATURES,), 0),
+        (Psci.FEATURES, (SMCCC_VERSION,), 0),
+        (Psci.FEATURES, (JUNK | Psci.CPU_OFF,), 0),
+        (Psci.FEATURES, (0x84000001,), NOT_SUPPORTED),
+        (Psci.FEATURES, (0xC4000002,), NOT_SUPPORTED),
+        (Psci.FEATURES, (SMCCC_ARCH_FEATURES,), NOT_SUPPORTED),
+        (SMCCC_ARCH_FEATURES, (SMCCC_VERSION,), 0),
+        (SMCCC_ARCH_FEATURES, (SMCCC_ARCH_FEATURES,), 0),
+        (SMCCC_ARCH_FEATURES, (0x80008000,), NOT_SUPPORTED),
+        (0x84000099, (), NOT_SUPPORTED),
+        (0xC4000000, (), NOT_SUPPORTED),
+        (0xFFFFFFFF, (), NOT_SUPPORTED),
+        (0, (), NOT_SUPPORTED),
+    ],
+)
+def test_versions_features_and_unknown_functions(function, args, expected):
+    """Every implemented function is announced, and nothing else is."""
+    assert call(function, *args) == expected
+
+
+def test_unknown_function_is_sign_extended_and_leaves_x1_to_x3_alone():
+    """NOT_SUPPORTED fills all of x0; the argument registers come back as they went."""
+
+    def program(pe):
+        yield 0x84000099, JUNK | 1, 2, 3
+
+    bench = Bench({BOOT: program}).run()
+
+    assert bench.pes[0].returns == [(0xFFFF_FFFF_FFFF_FFFF, JUNK | 1, 2, 3)]
+
+
+@pytest.mark.parametrize(
+    ("function", "args", "expected"),
+    [
+        (Psci.AFFINITY_INFO, (mpidr(0, 0), 0), 0),
+        (Psci.AFFINITY_INFO, (mpidr(1, 1), 0), 1),
+        (Psci.AFFINITY_INFO_32, (JUNK | mpidr(0, 0), JUNK), 0),
+        (Psci.AFFINITY_INFO, (mpidr(0, 0), JUNK), 0),
+        (Psci.AFFINITY_INFO, (mpidr(0, 2), 0), INVALID_PARAMETERS),
+        (Psci.AFFINITY_INFO, (mpidr(2, 0), 0), INVALID_PARAMETERS),
+        (Psci.AFFINITY_INFO, (1 << 31, 0), INVALID_PARAMETERS),
+        (Psci.AFFINITY_INFO, (1 << 24, 0), INVALID_PARAMETERS),
+        (Psci.AFFINITY_INFO, (1 << 32, 0), INVALID_PARAMETERS),
+        (Psci.AFFINITY_INFO, (1 << 40, 0), INVALID_PARAMETERS),
+        (Psci.AFFINITY_INFO_32, (1 << 31, 0), INVALID_PARAMETERS),
+        (Psci.AFFINITY_INFO, (mpidr(0, 0), 1), INVALID_PARAMETERS),
+        (Psci.AFFINITY_INFO_32, (mpidr(0, 0), 3), INVALID_PARAMETERS),
+    ],
+)
+def test_affinity_info(function, args, expected):
+    """Level 0 of a PE that exists has a state; anything else is no parameter."""
+    assert call(function, *args) == expected
+
+
+def test_affinity_info_shows_on_pending():
+    """Between the acceptance of CPU_ON and the entry the target is ON_PENDING."""
+
+    def program(pe):
+        yield Psci.CPU_ON, mpidr(1, 0), BOOT + 0x1000, 0
+        yield Psci.AFFINITY_INFO, mpidr(1, 0), 0
+        yield 300_000
+        yield Psci.AFFINITY_INFO, mpidr(1, 0), 0
+
+    bench = Bench({BOOT: program}, points={"el3.warm_boot pe2": (0, 50_000)}).run()
+
+    assert bench.pes[0].codes == [0, 2, 0]
