@@ -177,7 +177,7 @@ class Processor:
         return True
 
     def discard(self) -> None:
-        """Power is cut: every frame is gone, nothing in them survives."""
+        """Power is cut: every frame is gone, nothing in them survives; timers find nobody."""
         for frame in reversed(self._frames):
             frame.thread.close()
         self._frames.clear()
@@ -417,7 +417,7 @@ class Processor:
                 self.irq_masked = frame.masked
                 continue
             except (ExternalAbort, Halt) as stop:
-                self._halt(str(stop))
+                self.halt(str(stop))
                 return
             frame.value = None
             frame.ready = frame.tx == 0
@@ -429,7 +429,8 @@ class Processor:
     def on_halt(self, message: str) -> None:
         """Told once when the processor stops for good."""
 
-    def _halt(self, message: str) -> None:
+    def halt(self, message: str) -> None:
+        """Execute nothing more until power is cut."""
         self.discard()
         self.halted = message
         self.on_halt(message)

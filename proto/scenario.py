@@ -128,7 +128,8 @@ class Finding(Spec, frozen=True, kw_only=True):
 class Profile(Spec, frozen=True, kw_only=True):
     """A version of the Suspend-to-RAM series, as data.
 
-    `suspend_steps` are rows of the step table, in order. `gic_restore` is `enables_first` or
+    `suspend_steps` are rows of the step table, in order. `gic_suspend` leaves the CPU interface `open`,
+    also looks for active priorities (`checked`), or is `closed`. `gic_restore` is `enables_first` or
     `configuration_first`. `cpu_kill` is `dead_flag` or `affinity_info`. `hypercall_result` is
     `written` (continue_hypercall_on_cpu overwrites x0) or `kept`. `guest_reset` is
     `hardware_domain` or `every_domain`.
@@ -137,6 +138,7 @@ class Profile(Spec, frozen=True, kw_only=True):
     name: str
     title: str
     suspend_steps: tuple[str, ...]
+    gic_suspend: str
     gic_restore: str
     cpu_kill: str
     hypercall_result: str
@@ -146,6 +148,7 @@ class Profile(Spec, frozen=True, kw_only=True):
     def __post_init__(self) -> None:
         """Refuse choices no program knows."""
         for field, allowed in (
+            ("gic_suspend", ("open", "checked", "closed")),
             ("gic_restore", ("enables_first", "configuration_first")),
             ("cpu_kill", ("dead_flag", "affinity_info")),
             ("hypercall_result", ("written", "kept")),

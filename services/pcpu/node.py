@@ -1,0 +1,161 @@
+"""The node of one PE: powers the PE object up and down and hands it what arrives.
+
+Process life is not power state: without power the node obeys only its rail, and remembers the level
+of the interrupt wire, which is not part of the PE.
+"""
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from proto.board import Board
+from proto.ids import BoardNs, CpuIndex, el3_node, pe_node
+from proto.image import Image
+from proto.messages import (
+    BankLost,
+    Eret,
+    IrqOutput,
+    Rail,
+    Reply,
+    SmcReturn,
+    SysregRead,
+    VcpuExit,
+    VcpuState,
+)
+from proto.node import ProtocolError
+from proto.platform import XEN_TEXT
+from proto.traces import PeEntered, PePower
+from proto.turn import Effect, Envelope, Send, Trace
+from services.pcpu.pe import Pe
+from services.pcpu.xen.memory import XenMemory
+
+XEN_PACKAGE = "services.pcpu.xen"
+XEN_MODULES = (
+    "console",
+    "context",
+    "continue_hypercall",
+    "cpu",
+    "domain",
+    "gic",
+    "gic_v2",
+    "head",
+    "idle",
+    "iommu",
+    "irq",
+    "mm",
+    "psci",
+    "sched",
+    "setup",
+    "smpboot",
+    "softirq",
+    "spinlock",
+    "state",
+    "stop_machine",
+    "suspend",
+    "sysctl",
+    "tasklet",
+    "time",
+    "timer",
+    "traps",
+    "vgic",
+    "vpsci",
+    "vtimer",
+)
+"""What is linked into Xen's image."""
+
+
+def xen_image() -> Image:
+    """Xen as one image: all its programs with their addresses."""
+    for module in XEN_MODULES:
+        import_module(f"{XEN_PACKAGE}.{module}")
+    return Image(XEN_PACKAGE, XEN_TEXT, entry="start")
+
+
+class PeNode:
+    """Node `pe<N>`."""
+
+    def __init__(self, board: Board, cpu: CpuIndex) -> None:
+        self.id = pe_node(cpu)
+        self._board = board
+        self._cpu = cpu
+        self._image = xen_image()
+        self._memory = XenMemory(board)
+        self._pe: Pe | None = None
+        self._last_tx = 0
+        self._irq_line = False
+
+    def on_start(self, now: BoardNs) -> Sequence[Effect]:
+        """The board has power, this PE has not."""
+        return ()
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        """Rail and interrupt wire always; everything else only with power."""
+        body = envelope.body
+        if isinstance(body, IrqOutput):
+            self._irq_line = body.level
+        if isinstance(body, Rail):
+            return self._power_up(now, body) if body.on else self._power_down(now, body)
+        pe = self._pe
+        if pe is None:
+            return ()
+        pe.begin(now)
+        self._dispatch(pe, envelope)
+        return pe.end()
+
+    def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
+        """A timer of the PE; one that was set before the power was cut finds nobody."""
+        pe = self._pe
+        if pe is None:
+            return ()
+        pe.begin(now)
+        if not pe.timer_fired(timer):
+            raise ProtocolError(f"{self.id} has no timer {timer}")
+        return pe.end()
+
+    def _dispatch(self, pe: Pe, envelope: Envelope) -> None:
+        body = envelope.body
+        if pe.answer(body):
+            return
+        match body:
+            case IrqOutput(level):
+                pe.set_irq_line(level)
+            case VcpuExit():
+                pe.guest_exited(body)
+            case VcpuState(tx, state):
+                pe.complete(tx, state)
+            case SmcReturn(tx, results):
+                pe.complete(tx, results)
+            case Eret(entry, x0):
+                self._enter(pe, entry, x0)
+            case SysregRead(tx, "ISR_EL1"):
+                pe.emit(Send(envelope.id.src, Reply(tx, int(pe.irq_line))))
+            case _:
+                raise ProtocolError(f"{self.id} cannot take {body} from {envelope.id.src}")
+
+    def _enter(self, pe: Pe, entry: int, x0: int) -> None:
+        symbol = self._image.at(entry)
+        if symbol is None:
+            pe.halt(f"instruction abort: no code at {entry:#x}")
+            return
+        pe.trace(PeEntered(symbol, x0))
+        pe.boot(self._image.links[symbol](pe, x0))
+
+    def _power_up(self, now: BoardNs, rail: Rail) -> Sequence[Effect]:
+        if self._pe is not None:
+            raise ProtocolError(f"{self.id} is powered up twice")
+        self._pe = Pe(
+            self._board, self._cpu, self._image, self._memory, self._last_tx, self._irq_line
+        )
+        return [Trace(PePower(True, rail.reason.name)), Send(el3_node(self._cpu), rail)]
+
+    def _power_down(self, now: BoardNs, rail: Rail) -> Sequence[Effect]:
+        pe, self._pe = self._pe, None
+        if pe is None:
+            raise ProtocolError(f"{self.id} is powered down twice")
+        self._last_tx = pe.last_tx
+        pe.begin(now)
+        pe.trace(PePower(False))
+        pe.power_lost()
+        if pe.loaded is not None:
+            pe.emit(Send(pe.loaded.node, BankLost(pe.loaded.number, pe.generation)))
+        pe.emit(Send(el3_node(self._cpu), rail))
+        return pe.end()

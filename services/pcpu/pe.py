@@ -1,0 +1,250 @@
+"""One processing element as Xen at EL2 sees it: MMU, generic timer, SMC, guest entry.
+
+Everything in here is lost when the PE's power is cut: power-on builds a fresh object whose
+registers read as UNKNOWN until software writes them.
+"""
+
+import types
+from collections.abc import Awaitable, Generator
+from typing import Any
+
+from proto import timer
+from proto.board import Board
+from proto.gic import PPI_HYP_TIMER
+from proto.ids import GICD_NODE, CpuIndex, el3_node, pe_node
+from proto.image import Image
+from proto.machine import ExternalAbort, Processor, Thread
+from proto.messages import (
+    El1State,
+    Smc,
+    VcpuExit,
+    VcpuKick,
+    VcpuLoad,
+    VcpuPut,
+    VcpuRun,
+    Wire,
+)
+from proto.psci import from_register
+from proto.traces import PeHalted, SmcIssued
+from proto.turn import CancelTimer, Send, SetTimer
+from services.pcpu.xen.memory import XEN_VIRT_OFFSET, Vcpu, XenMemory, pa
+
+PAGE_TABLE_MAGIC = 0x5847_5054
+"""First word of a page-table record."""
+
+GUEST_REGISTERS = ("VBAR_EL2", "VTCR_EL2", "CPTR_EL2", "HCR_EL2", "CNTHCTL_EL2", "MDCR_EL2")
+"""EL2 registers that decide what a guest may do: entering one while they are UNKNOWN halts."""
+
+
+class Pe(Processor):
+    """A powered PE.
+
+    `current` is Xen's current vCPU (None: idle), `loaded` the one whose EL1 bank is in this PE,
+    `lrs` its list registers. `result` is what goes to the guest's x0 when it is entered next.
+    """
+
+    def __init__(
+        self,
+        board: Board,
+        cpu: CpuIndex,
+        image: Image,
+        memory: XenMemory,
+        first_tx: int,
+        irq_line: bool,
+    ) -> None:
+        super().__init__(
+            pe_node(cpu), image, board.memory_map, board.platform.bus_timeout_ns, first_tx
+        )
+        self.board = board
+        self.cpu = cpu
+        self.xen = memory
+        self.points = board.points
+        self.irq_line = irq_line
+        self.registers: dict[str, int] = {}
+        self.current: Vcpu | None = None
+        self.loaded: Vcpu | None = None
+        self.lrs: tuple[int, ...] = ()
+        self.result: int | None = None
+        self.slice_armed = False
+        self._mmu_on = False
+        self._offset = 0
+        self._identity = False
+        self._cnthp_ctl = 0
+        self._cnthp_cval = 0
+        self._cnthp_line = False
+        self._generation = 0
+        self._run_tx = 0
+        self._kicked = False
+
+    # -- memory management
+
+    def translate(self, address: int) -> int:
+        """Stage 1 of EL2: physical addresses only with the MMU off, mapped ones with it on."""
+        if not self._mmu_on:
+            if address >= XEN_VIRT_OFFSET:
+                raise ExternalAbort(f"virtual address {address:#x} used with the MMU off")
+            return address
+        if address >= XEN_VIRT_OFFSET:
+            return address - self._offset
+        if self._identity:
+            return address
+        raise ExternalAbort(f"translation fault at {address:#x}: no identity mapping")
+
+    async def enable_mmu(self, ttbr: int) -> None:
+        """Set SCTLR_EL2.M with TTBR0_EL2; the code runs from its identity mapping (head.S)."""
+        table = self.xen.page_table
+        if ttbr != pa(table.magic):
+            raise ExternalAbort(f"TTBR0_EL2 is {ttbr:#x}: there is no page table")
+        cells = (pa(table.magic), pa(table.offset), pa(table.identity))
+        magic, offset, identity = await self.load_burst(cells)
+        if magic != PAGE_TABLE_MAGIC:
+            raise ExternalAbort(f"the page table at {ttbr:#x} is not valid")
+        if not identity:
+            raise ExternalAbort("instruction abort: the code that enables the MMU is not mapped")
+        self._mmu_on, self._offset, self._identity = True, offset, True
+
+    async def flush_tlb(self) -> None:
+        """Take up changes of the page-table record (TLBI ALLE2)."""
+        self._identity = bool(await self.load(self.xen.page_table.identity))
+
+    # -- registers
+
+    def set_register(self, name: str, value: int) -> None:
+        """MSR to an EL2 register of the saved set."""
+        self.registers[name] = value
+
+    def register(self, name: str) -> int:
+        """MRS; a register that nobody wrote since reset is UNKNOWN."""
+        if name not in self.registers:
+            raise ExternalAbort(f"{name} is UNKNOWN: not written since reset")
+        return self.registers[name]
+
+    # -- EL2 physical timer
+
+    def set_cnthp(self, ctl: int, cval: int) -> None:
+        """Write CNTHP_CVAL_EL2, then CNTHP_CTL_EL2."""
+        self._cnthp_ctl, self._cnthp_cval = ctl, cval
+        edge = timer.next_edge_ns(ctl, cval, self.now)
+        if edge is None:
+            self.emit(CancelTimer("cnthp"))
+        else:
+            slack = self.board.platform.latencies.timer
+            self.emit(SetTimer("cnthp", edge + slack[0], edge + slack[1]))
+        self._drive_cnthp()
+
+    def cnthp_is_pending(self) -> bool:
+        """CNTHP_CTL_EL2.ISTATUS and not masked."""
+        return timer.line(self._cnthp_ctl, self._cnthp_cval, self.now)
+
+    def _drive_cnthp(self) -> None:
+        level = self.cnthp_is_pending()
+        if level != self._cnthp_line:
+            self._cnthp_line = level
+            self._wire(level)
+
+    def _wire(self, level: bool) -> None:
+        self.emit(Send(GICD_NODE, Wire(PPI_HYP_TIMER, level, self.cpu)))
+
+    def timer_fired(self, timer_name: str) -> bool:
+        """A timer of this PE: the EL2 comparator, or one of the processor's."""
+        if timer_name == "cnthp":
+            self._drive_cnthp()
+            return True
+        return super().timer_fired(timer_name)
+
+    # -- secure monitor call
+
+    @types.coroutine
+    def _smc(self, function: int, args: tuple[int, int, int]) -> Generator[int, Any, Any]:
+        tx = self._next_tx()
+        self.trace(SmcIssued(function, args, self.irq_masked))
+        self.emit(Send(el3_node(self.cpu), Smc(tx, function, args)))
+        return (yield tx)
+
+    async def smc(self, function: int, x1: int = 0, x2: int = 0, x3: int = 0) -> int:
+        """SMC #0; gives x0 as a signed value. CPU_OFF does not come back."""
+        results = await self._smc(function, (x1, x2, x3))
+        return from_register(results[0])
+
+    # -- guest entry and exit
+
+    async def vcpu_load(self, vcpu: Vcpu, state: El1State) -> None:
+        """Put a vCPU's EL1 bank into this PE."""
+        assert self.loaded is None, f"{self.loaded} is still loaded"
+        generation = self._next_generation()
+        await self.transact(vcpu.node, lambda tx: VcpuLoad(tx, vcpu.number, generation, state))
+        self.loaded, self.lrs = vcpu, state.lrs
+
+    async def vcpu_put(self) -> El1State:
+        """Take the loaded EL1 bank out of this PE."""
+        vcpu = self.loaded
+        assert vcpu is not None
+        number, generation = vcpu.number, self._generation
+        state: El1State = await self.transact(vcpu.node, lambda tx: VcpuPut(tx, number, generation))
+        self.loaded = None
+        return state
+
+    def run_vcpu(self, result: int | None = None) -> Awaitable[VcpuExit]:
+        """ERET to the loaded vCPU until it exits; a pending physical IRQ is an exit at once.
+
+        Called with IRQs masked at EL2: physical interrupts are routed to EL2 (HCR_EL2.IMO).
+        """
+        assert self.loaded is not None
+        for name in GUEST_REGISTERS:
+            self.register(name)
+        return self._run_vcpu(self.loaded, result)
+
+    @types.coroutine
+    def _run_vcpu(self, vcpu: Vcpu, result: int | None) -> Generator[int, Any, VcpuExit]:
+        self._run_tx = tx = self._next_tx()
+        generation = self._next_generation()
+        self.emit(Send(vcpu.node, VcpuRun(vcpu.number, generation, self.lrs, result)))
+        self._kicked = False
+        if self.irq_line:
+            self._kick()
+        exit_: VcpuExit = yield tx
+        self._run_tx = 0
+        self.lrs = exit_.lrs
+        return exit_
+
+    def guest_exited(self, exit_: VcpuExit) -> None:
+        """The loaded vCPU has left EL1."""
+        assert exit_.generation == self._generation, "an exit of another entry"
+        self.complete(self._run_tx, exit_)
+
+    def set_irq_line(self, level: bool) -> None:
+        """nIRQ: while a guest runs, it is kicked; otherwise as any processor."""
+        super().set_irq_line(level)
+        if level and self._run_tx and not self._kicked:
+            self._kick()
+
+    def _kick(self) -> None:
+        assert self.loaded is not None
+        self._kicked = True
+        self.emit(Send(self.loaded.node, VcpuKick(self.loaded.number, self._generation)))
+
+    def _next_generation(self) -> int:
+        """Entries are numbered by board time: the number grows across PEs and power cycles."""
+        self._generation = max(self.now, self._generation + 1)
+        return self._generation
+
+    @property
+    def generation(self) -> int:
+        """Number of the latest load or entry."""
+        return self._generation
+
+    # -- exceptions
+
+    def irq_vector(self) -> Thread:
+        """IRQ taken at EL2 from EL2."""
+        return self.links["hyp_irq"](self)
+
+    def on_halt(self, message: str) -> None:
+        """Nothing handles an abort or a panic at EL2."""
+        self.trace(PeHalted(message))
+
+    def power_lost(self) -> None:
+        """Power is cut: the stack is gone, timers stop, the lines this PE drives fall."""
+        self.discard()
+        if self._cnthp_line:
+            self._wire(False)

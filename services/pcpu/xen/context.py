@@ -1,0 +1,66 @@
+"""The saved EL1 state of a vCPU in `struct vcpu` (xen/arch/arm/domain.c)."""
+
+from msgspec.structs import replace
+
+from proto.el1 import flatten, reset_state, unflatten, word_index
+from proto.image import symbol
+from proto.messages import El1State
+from services.pcpu.pe import Pe
+from services.pcpu.xen.memory import Vcpu
+
+
+@symbol
+async def load_context(pe: Pe, vcpu: Vcpu) -> El1State:
+    """Read a descheduled vCPU's state."""
+    words = await pe.load_burst(pe.xen.vcpu[vcpu.index].context)
+    return unflatten(words, pe.board.platform.list_registers)
+
+
+@symbol
+async def store_context(pe: Pe, vcpu: Vcpu, state: El1State) -> None:
+    """Write a descheduled vCPU's state."""
+    await pe.store_burst(pe.xen.vcpu[vcpu.index].context, flatten(state))
+
+
+@symbol
+async def set_return_register(pe: Pe, vcpu: Vcpu, value: int) -> None:
+    """Write x0 of a descheduled vCPU (arch_hypercall_tasklet_result)."""
+    position = word_index("x0", pe.board.platform.list_registers)
+    await pe.store(pe.xen.vcpu[vcpu.index].context[position], value)
+
+
+@symbol
+async def request_reset(pe: Pe, vcpu: Vcpu) -> None:
+    """Have a vCPU start at its resume entry when it runs next.
+
+    The reset is applied when the vCPU is switched in: one written into its state now would be
+    replaced by what is saved when it is switched out.
+    """
+    await pe.store(pe.xen.vcpu[vcpu.index].reset_pending, 1)
+
+
+@symbol
+async def context_to_run(pe: Pe, vcpu: Vcpu) -> El1State:
+    """The state to switch in, with a requested reset applied.
+
+    A reset keeps the virtual interrupt interface: pending interrupts outlive SYSTEM_SUSPEND.
+    """
+    cells = pe.xen.vcpu[vcpu.index]
+    row = await pe.load_burst(
+        (*cells.context, cells.reset_pending, cells.resume_entry, cells.resume_context_id)
+    )
+    list_registers = pe.board.platform.list_registers
+    state = unflatten(row[:-3], list_registers)
+    pending, entry, context_id = row[-3:]
+    if not pending:
+        return state
+    await pe.store(cells.reset_pending, 0)
+    fresh = reset_state(entry, context_id, list_registers, state.cntvoff)
+    return replace(
+        fresh,
+        lrs=state.lrs,
+        vmcr=state.vmcr,
+        apr=state.apr,
+        cntv_ctl=state.cntv_ctl,
+        cntv_cval=state.cntv_cval,
+    )

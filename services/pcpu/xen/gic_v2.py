@@ -1,0 +1,203 @@
+"""The GICv2 driver: set-up, enabling, suspend and resume (xen/arch/arm/gic-v2.c)."""
+
+from proto.gic import (
+    GICC,
+    GICD,
+    PPI_FIRST,
+    PPI_HYP_TIMER,
+    PPI_MAINTENANCE,
+    PPI_VIRT_TIMER,
+    SPI_FIRST,
+)
+from proto.ids import CpuIndex
+from proto.image import symbol
+from proto.registers import PerIntid
+from services.pcpu.pe import Pe
+from services.pcpu.xen.errno import EBUSY
+from services.pcpu.xen.gic import GICC_VA, GICD_VA
+
+ALL = 0xFFFFFFFF
+PRIORITY_IRQ = 0xA0
+PRIORITY_IPI = 0x90
+PRIORITY_MASK_ALL = 0xFF
+GICC_CTLR_RUNNING = GICC.CTLR_ENABLE | GICC.CTLR_EOIMODE
+
+XEN_PPIS = (PPI_HYP_TIMER, PPI_VIRT_TIMER, PPI_MAINTENANCE)
+"""PPIs that Xen requests on every CPU."""
+
+EDGE = 0b10
+"""Upper bit of an ICFGR field."""
+
+
+def _bytes(value: int) -> int:
+    return value * 0x01010101
+
+
+def gicd_words(pe: Pe, array: PerIntid, first: int = 0) -> tuple[int, ...]:
+    """Addresses of an array's words from the one that holds INTID `first`, as implemented."""
+    step = array.per_word()
+    return tuple(
+        GICD_VA + array.word(intid) for intid in range(first, pe.board.platform.intids, step)
+    )
+
+
+@symbol
+async def gicv2_dist_init(pe: Pe) -> None:
+    """Set up the distributor: all SPIs level, disabled, inactive and targeting this CPU."""
+    pe.post(GICD_VA + GICD.CTLR.offset, 0)
+    for address in gicd_words(pe, GICD.ICENABLER, SPI_FIRST):
+        pe.post(address, ALL)
+    for address in gicd_words(pe, GICD.ICFGR, SPI_FIRST):
+        pe.post(address, 0)
+    for address in gicd_words(pe, GICD.ITARGETSR, SPI_FIRST):
+        pe.post(address, _bytes(1 << pe.cpu))
+    for address in gicd_words(pe, GICD.IPRIORITYR, SPI_FIRST):
+        pe.post(address, _bytes(PRIORITY_IRQ))
+    for address in gicd_words(pe, GICD.ICACTIVER, SPI_FIRST):
+        pe.post(address, ALL)
+    pe.post(GICD_VA + GICD.CTLR.offset, GICD.CTLR_ENABLE)
+    await pe.barrier()
+
+
+@symbol
+async def gicv2_cpu_init(pe: Pe) -> int:
+    """Set up this CPU's SGIs, PPIs and CPU interface."""
+    sgis = (1 << PPI_FIRST) - 1
+    pe.post(GICD_VA + GICD.ICACTIVER.offset, ALL)
+    pe.post(GICD_VA + GICD.ICENABLER.offset, ALL & ~sgis)
+    pe.post(GICD_VA + GICD.ISENABLER.offset, sgis)
+    for intid in range(0, PPI_FIRST, 4):
+        pe.post(GICD_VA + GICD.IPRIORITYR.word(intid), _bytes(PRIORITY_IPI))
+    for intid in range(PPI_FIRST, SPI_FIRST, 4):
+        pe.post(GICD_VA + GICD.IPRIORITYR.word(intid), _bytes(PRIORITY_IRQ))
+    pe.post(GICC_VA + GICC.PMR.offset, PRIORITY_MASK_ALL)
+    pe.post(GICC_VA + GICC.BPR.offset, 0)
+    pe.post(GICC_VA + GICC.CTLR.offset, GICC_CTLR_RUNNING)
+    await pe.barrier()
+    return 0
+
+
+@symbol
+async def init_ppis(pe: Pe) -> None:
+    """Request the timer and maintenance PPIs on this CPU (init_timer_interrupt)."""
+    enable = sum(1 << intid for intid in XEN_PPIS)
+    await pe.write(GICD_VA + GICD.ISENABLER.offset, enable)
+
+
+@symbol
+async def release_ppis(pe: Pe) -> int:
+    """Release the timer and maintenance PPIs of this CPU (CPU_DYING)."""
+    enable = sum(1 << intid for intid in XEN_PPIS)
+    await pe.write(GICD_VA + GICD.ICENABLER.offset, enable)
+    return 0
+
+
+@symbol
+async def gic_disable_cpu(pe: Pe) -> None:
+    """Close this CPU's interface (gicv2_disable_interface)."""
+    await pe.write(GICC_VA + GICC.CTLR.offset, 0)
+
+
+@symbol
+async def gic_route_irq(pe: Pe, intid: int, cpu: CpuIndex, edge: bool = False) -> None:
+    """Configure an SPI's trigger and target, and enable it (setup_irq, route_irq_to_guest)."""
+    if edge:
+        await gicv2_set_irq_type(pe, intid)
+    await pe.write(GICD_VA + GICD.ITARGETSR.byte(intid), 1 << cpu, 1)
+    await pe.write(GICD_VA + GICD.ISENABLER.word(intid), 1 << intid % 32)
+
+
+@symbol
+async def gicv2_set_irq_type(pe: Pe, intid: int) -> None:
+    """Make a disabled SPI edge-triggered."""
+    address = GICD_VA + GICD.ICFGR.word(intid)
+    word = await pe.read(address)
+    await pe.write(address, word | EDGE << intid % 16 * 2)
+
+
+@symbol
+async def gicv2_set_irq_affinity(pe: Pe, intid: int, cpu: CpuIndex) -> None:
+    """Route an SPI to a CPU."""
+    await pe.write(GICD_VA + GICD.ITARGETSR.byte(intid), 1 << cpu, 1)
+
+
+@symbol
+async def gicv2_disable_irq(pe: Pe, intid: int) -> None:
+    """Stop forwarding an SPI."""
+    await pe.write(GICD_VA + GICD.ICENABLER.word(intid), 1 << intid % 32)
+
+
+# -- suspend and resume
+
+SAVED_ARRAYS: tuple[tuple[str, PerIntid, int], ...] = (
+    ("isenabler", GICD.ISENABLER, 0),
+    ("isactiver", GICD.ISACTIVER, 0),
+    ("ipriorityr", GICD.IPRIORITYR, 0),
+    ("itargetsr", GICD.ITARGETSR, SPI_FIRST),
+    ("icfgr", GICD.ICFGR, PPI_FIRST),
+)
+"""What gic_suspend saves of the distributor: cells, register array, first INTID."""
+
+RESTORE_ORDERS: dict[str, tuple[str, ...]] = {
+    "enables_first": ("isenabler", "isactiver", "ipriorityr", "itargetsr", "icfgr"),
+    "configuration_first": ("icfgr", "ipriorityr", "itargetsr", "isenabler", "isactiver"),
+}
+"""Orders in which gic_resume writes them back, by the profile's `gic_restore`."""
+
+CLEARED_BEFORE: dict[str, PerIntid] = {
+    "isenabler": GICD.ICENABLER,
+    "isactiver": GICD.ICACTIVER,
+}
+"""Set-registers whose bits are cleared first: a stale one would stay otherwise."""
+
+
+@symbol
+async def gic_suspend(pe: Pe) -> int:
+    """Save the distributor and this CPU's interface into RAM (S9)."""
+    cells = pe.xen.gic
+    ctlr = await pe.read(GICC_VA + GICC.CTLR.offset)
+    if pe.board.profile.gic_suspend == "closed":
+        closed = (ctlr & ~GICC.CTLR_ENABLE) | GICC.CTLR_BYPASS_DISABLE
+        await pe.write(GICC_VA + GICC.CTLR.offset, closed)
+    if pe.board.profile.gic_suspend != "open" and await pe.read(GICC_VA + GICC.APR.offset):
+        await pe.write(GICC_VA + GICC.CTLR.offset, ctlr)
+        return -EBUSY
+    pmr = await pe.read(GICC_VA + GICC.PMR.offset)
+    bpr = await pe.read(GICC_VA + GICC.BPR.offset)
+    gicd_ctlr = await pe.read(GICD_VA + GICD.CTLR.offset)
+    if pe.board.profile.gic_suspend == "closed":
+        await pe.write(GICD_VA + GICD.CTLR.offset, 0)
+    await pe.store_burst(
+        (cells.gicc_ctlr, cells.gicc_pmr, cells.gicc_bpr, cells.gicd_ctlr),
+        (ctlr, pmr, bpr, gicd_ctlr),
+    )
+    for name, array, first in SAVED_ARRAYS:
+        words = [await pe.read(address) for address in gicd_words(pe, array, first)]
+        await pe.store_burst(getattr(cells, name)[: len(words)], words)
+    return 0
+
+
+@symbol
+async def gic_resume(pe: Pe) -> None:
+    """Write the saved state back, distributor and interface off meanwhile (R2)."""
+    cells = pe.xen.gic
+    pe.post(GICC_VA + GICC.CTLR.offset, 0)
+    pe.post(GICD_VA + GICD.CTLR.offset, 0)
+    arrays = {name: (array, first) for name, array, first in SAVED_ARRAYS}
+    for name in RESTORE_ORDERS[pe.board.profile.gic_restore]:
+        array, first = arrays[name]
+        addresses = gicd_words(pe, array, first)
+        if name in CLEARED_BEFORE:
+            for address in gicd_words(pe, CLEARED_BEFORE[name], first):
+                pe.post(address, ALL)
+        words = await pe.load_burst(getattr(cells, name)[: len(addresses)])
+        for address, word in zip(addresses, words, strict=True):
+            pe.post(address, word)
+    ctlr, pmr, bpr, gicd_ctlr = await pe.load_burst(
+        (cells.gicc_ctlr, cells.gicc_pmr, cells.gicc_bpr, cells.gicd_ctlr)
+    )
+    pe.post(GICD_VA + GICD.CTLR.offset, gicd_ctlr)
+    pe.post(GICC_VA + GICC.PMR.offset, pmr)
+    pe.post(GICC_VA + GICC.BPR.offset, bpr)
+    pe.post(GICC_VA + GICC.CTLR.offset, ctlr)
+    await pe.barrier()

@@ -1,0 +1,221 @@
+"""Xen's data in DRAM, as field tables: what in Xen are structs and globals are cells here.
+
+Addresses are Xen's virtual ones; `pa` gives the physical address for code that runs with the MMU
+off. A field holds 64 bits. Per-CPU, per-domain and per-vCPU data are records of their own.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from proto.board import Board
+from proto.cells import Cell, Cells, Layout, Length, Record
+from proto.el1 import words
+from proto.ids import CpuIndex, DomainId, NodeId, VcpuIndex, domain_node
+from proto.platform import XEN_DATA
+
+XEN_VIRT_OFFSET = 0x0A00_0000_0000
+"""Distance between a physical address and Xen's virtual address of it (directmap and fixmap)."""
+
+WORD_BITS = 64
+"""Interrupts per cell of a vGIC bitmap."""
+
+
+def pa(cell: Cell) -> Cell:
+    """Physical address of a cell, for code that runs with the MMU off (`virt_to_maddr`)."""
+    return Cell(cell - XEN_VIRT_OFFSET)
+
+
+def ioremap(physical: int) -> int:
+    """Virtual address of a device register."""
+    return physical + XEN_VIRT_OFFSET
+
+
+class SystemCells(Record):
+    """Globals that are not per CPU."""
+
+    system_state: Cell
+    cpu_online_map: Cell
+    cpu_is_dead: Cell
+    cpu_hotplug_lock: Cell
+    init_ttbr: Cell
+    smp_up_cpu: Cell
+    init_data_cpuid: Cell
+    init_data_stack: Cell
+    scheduler_disabled: Cell
+    console_suspended: Cell
+    console_sync: Cell
+
+
+class PageTableCells(Record):
+    """The page-table record that TTBR0_EL2 points to."""
+
+    magic: Cell
+    offset: Cell
+    identity: Cell
+
+
+class StopMachineCells(Record):
+    """`struct stopmachine_data` (xen/common/stop_machine.c)."""
+
+    lock: Cell
+    state: Cell
+    done: Cell
+    nr_cpus: Cell
+    fn: Cell
+    """Physical address of the function to run."""
+    fn_cpu: Cell
+    result: Cell
+
+
+class ContinueCells(Record):
+    """`struct migrate_info` of continue_hypercall_on_cpu (xen/common/domain.c)."""
+
+    busy: Cell
+    function: Cell
+    data: Cell
+    vcpu: Cell
+
+
+class SuspendCells(Record):
+    """What system suspend must remember over power-down, outside the register context."""
+
+    step: Cell
+    frozen_cpus: Cell
+    initiator: Cell
+    domains_paused: Cell
+
+
+class ResumeContextCells(Record):
+    """`struct cpu_context`: the EL2 registers that prepare_resume_ctx saves (step S12)."""
+
+    registers: Annotated[Cells, Length("el2_registers")]
+
+
+class GicCells(Record):
+    """`struct gicv2_context`: what gic_suspend saves (step S9)."""
+
+    gicc_ctlr: Cell
+    gicc_pmr: Cell
+    gicc_bpr: Cell
+    gicd_ctlr: Cell
+    isenabler: Annotated[Cells, Length("intid_words")]
+    isactiver: Annotated[Cells, Length("intid_words")]
+    ipriorityr: Annotated[Cells, Length("intid_bytes")]
+    itargetsr: Annotated[Cells, Length("intid_bytes")]
+    icfgr: Annotated[Cells, Length("intid_halves")]
+
+
+class PerCpuCells(Record):
+    """The per-CPU area of one CPU."""
+
+    softirq_pending: Cell
+    tasklet_work: Cell
+    schedule_lock: Cell
+    curr: Cell
+    """Index of the current vCPU plus one; 0 is the idle vCPU."""
+    s_timer: Cell
+
+
+class DomainCells(Record):
+    """`struct domain`."""
+
+    lock: Cell
+    pause_count: Cell
+    shutdown_code: Cell
+
+
+class VcpuCells(Record):
+    """`struct vcpu`."""
+
+    pause_flags: Cell
+    pause_count: Cell
+    processor: Cell
+    is_running: Cell
+    timer_deadline: Cell
+    """Deadline of the Xen timer that stands in for the virtual timer; 0 while it is not set."""
+    timer_cpu: Cell
+    reset_pending: Cell
+    """The resume context below is to be applied before the vCPU runs again."""
+    resume_entry: Cell
+    resume_context_id: Cell
+    vgic_pending: Annotated[Cells, Length("vgic_words")]
+    vgic_enabled: Annotated[Cells, Length("vgic_words")]
+    context: Annotated[Cells, Length("context")]
+
+
+EL2_REGISTERS = (
+    "SP_EL2",
+    "VBAR_EL2",
+    "VTCR_EL2",
+    "VTTBR_EL2",
+    "TPIDR_EL2",
+    "MDCR_EL2",
+    "HSTR_EL2",
+    "CPTR_EL2",
+    "HCR_EL2",
+    "CNTHCTL_EL2",
+)
+"""The hypervisor registers of step S12; x19-x30 live in frames, which do not survive."""
+
+
+@dataclass(frozen=True, slots=True)
+class Vcpu:
+    """Names one vCPU: its place in Xen's list of all vCPUs and where its EL1 lives."""
+
+    index: int
+    domain: DomainId
+    number: VcpuIndex
+    node: NodeId
+    is_hardware: bool
+
+
+class XenMemory:
+    """The layout of Xen's data for one board."""
+
+    def __init__(self, board: Board) -> None:
+        platform = board.platform
+        layout = Layout(XEN_DATA + XEN_VIRT_OFFSET)
+        sizes = {
+            "el2_registers": len(EL2_REGISTERS),
+            "intid_words": platform.intids // 32,
+            "intid_bytes": platform.intids // 4,
+            "intid_halves": platform.intids // 16,
+            "vgic_words": -(-platform.intids // WORD_BITS),
+            "context": words(platform.list_registers),
+        }
+        self.system = SystemCells(layout, "xen")
+        self.page_table = PageTableCells(layout, "xen_pgtable")
+        self.stop_machine = StopMachineCells(layout, "stopmachine_data")
+        self.continue_info = ContinueCells(layout, "continue_info")
+        self.suspend = SuspendCells(layout, "suspend")
+        self.resume_context = ResumeContextCells(layout, "resume_context", sizes)
+        self.gic = GicCells(layout, "gicv2_context", sizes)
+        self.percpu = tuple(PerCpuCells(layout, f"percpu[{cpu}]") for cpu in platform.cpus)
+        self.domains: dict[DomainId, DomainCells] = {}
+        self.vcpus: tuple[Vcpu, ...] = ()
+        cells: list[VcpuCells] = []
+        for spec in sorted(board.scenario.domains, key=lambda spec: spec.id):
+            domain = DomainId(spec.id)
+            self.domains[domain] = DomainCells(layout, f"domain[{domain}]")
+            for number in range(spec.vcpus):
+                vcpu = Vcpu(
+                    len(cells),
+                    domain,
+                    VcpuIndex(number),
+                    domain_node(domain),
+                    domain == 0,
+                )
+                self.vcpus += (vcpu,)
+                cells.append(VcpuCells(layout, f"vcpu[{domain}][{number}]", sizes))
+        self.vcpu = tuple(cells)
+        self.names = layout.names
+        """Virtual address to the name of the cell there."""
+
+    def vcpus_of(self, domain: int) -> tuple[Vcpu, ...]:
+        """The vCPUs of a domain, in order."""
+        return tuple(vcpu for vcpu in self.vcpus if vcpu.domain == domain)
+
+
+def initial_processor(board: Board, index: int) -> CpuIndex:
+    """The pCPU a vCPU is created on: round robin over all vCPUs."""
+    return CpuIndex(index % board.platform.pes)

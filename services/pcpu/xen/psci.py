@@ -1,0 +1,58 @@
+"""Xen's calls to the PSCI firmware (xen/arch/arm/psci.c)."""
+
+from proto.ids import CpuIndex
+from proto.image import symbol
+from proto.machine import Halt
+from proto.psci import Affinity, Psci, PsciError, error_name
+from services.pcpu.pe import Pe
+from services.pcpu.xen.console import printk
+
+
+@symbol
+async def psci_init(pe: Pe) -> None:
+    """Find out which PSCI this firmware has; Xen needs 0.2 or later."""
+    version = await pe.smc(Psci.VERSION)
+    await printk(pe, f"Using PSCI v{version >> 16}.{version & 0xFFFF}")
+
+
+@symbol
+async def call_psci_cpu_on(pe: Pe, cpu: CpuIndex) -> int:
+    """Start a CPU at init_secondary; gives the PSCI return code."""
+    target = pe.board.platform.mpidrs[cpu]
+    return await pe.smc(Psci.CPU_ON, target, pe.image.address("init_secondary"), 0)
+
+
+@symbol
+async def call_psci_cpu_off(pe: Pe) -> None:
+    """Turn this CPU off; a refusal panics."""
+    error = await pe.smc(Psci.CPU_OFF)
+    raise Halt(f"PSCI cpu off failed for CPU{pe.cpu} err={error} ({error_name(error)})")
+
+
+@symbol
+async def psci_affinity_info(pe: Pe, cpu: CpuIndex) -> int:
+    """AFFINITY_INFO of a CPU."""
+    return await pe.smc(Psci.AFFINITY_INFO, pe.board.platform.mpidrs[cpu], 0)
+
+
+@symbol
+async def psci_cpu_is_off(pe: Pe, cpu: CpuIndex) -> bool:
+    """Whether firmware says that a CPU is off."""
+    return await psci_affinity_info(pe, cpu) == Affinity.OFF
+
+
+@symbol
+async def call_psci_system_suspend(pe: Pe) -> int:
+    """Ask firmware to suspend the system to hyp_resume (S13); returns only if it did not sleep."""
+    error = await pe.smc(Psci.SYSTEM_SUSPEND, pe.image.address("hyp_resume"), 0)
+    if error == PsciError.SUCCESS:
+        await printk(pe, "PSCI system suspend: an interrupt was pending, not suspended")
+    else:
+        await printk(pe, f"PSCI system suspend failed, err={error} ({error_name(error)})")
+    return error
+
+
+@symbol
+async def call_psci_system_off(pe: Pe) -> None:
+    """Switch the machine off."""
+    await pe.smc(Psci.SYSTEM_OFF)

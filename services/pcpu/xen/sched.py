@@ -1,0 +1,136 @@
+"""A plain run queue per CPU, and the context switch (xen/common/sched/core.c)."""
+
+from msgspec.structs import replace
+
+from proto.ids import CpuIndex
+from proto.image import symbol
+from proto.units import MS
+from services.pcpu.pe import Pe
+from services.pcpu.xen.context import context_to_run, store_context
+from services.pcpu.xen.domain import vcpu_wake
+from services.pcpu.xen.gic_v2 import gicv2_set_irq_affinity
+from services.pcpu.xen.memory import Vcpu
+from services.pcpu.xen.softirq import Softirq, cpu_raise_softirq
+from services.pcpu.xen.spinlock import spin_lock, spin_unlock
+from services.pcpu.xen.state import SystemState
+from services.pcpu.xen.timer import set_s_timer
+from services.pcpu.xen.vgic import guest_of
+from services.pcpu.xen.vtimer import virt_timer_restore, virt_timer_save
+
+TIME_SLICE_NS = 10 * MS
+
+
+@symbol
+async def schedule(pe: Pe) -> None:
+    """Choose what runs next on this CPU and switch to it (SCHEDULE_SOFTIRQ)."""
+    percpu = pe.xen.percpu[pe.cpu]
+    await spin_lock(pe, percpu.schedule_lock)
+    runnable = await runqueue(pe)
+    following = _next_in_turn(runnable, pe.current)
+    previous = pe.current
+    if following is not previous:
+        await pe.store(percpu.curr, following.index + 1 if following else 0)
+        if following is not None:
+            await pe.store(pe.xen.vcpu[following.index].is_running, 1)
+    await spin_unlock(pe, percpu.schedule_lock)
+    contended = len(runnable) > 1
+    if contended or contended != pe.slice_armed:
+        pe.slice_armed = contended
+        await set_s_timer(pe, pe.now + TIME_SLICE_NS if contended else 0)
+    if following is not previous:
+        await context_switch(pe, previous, following)
+
+
+@symbol
+async def runqueue(pe: Pe) -> list[Vcpu]:
+    """The vCPUs that can run on this CPU; none while a tasklet waits for the idle vCPU."""
+    cells = [pe.xen.percpu[pe.cpu].tasklet_work, pe.xen.system.scheduler_disabled]
+    for vcpu in pe.xen.vcpus:
+        own = pe.xen.vcpu[vcpu.index]
+        domain = pe.xen.domains[vcpu.domain]
+        cells += [own.processor, own.pause_flags, own.pause_count, domain.pause_count]
+    values = await pe.load_burst(cells)
+    if values[0] or values[1]:
+        return []
+    return [
+        vcpu
+        for vcpu in pe.xen.vcpus
+        if values[2 + 4 * vcpu.index] == pe.cpu
+        and not any(values[3 + 4 * vcpu.index : 6 + 4 * vcpu.index])
+    ]
+
+
+def _next_in_turn(runnable: list[Vcpu], current: Vcpu | None) -> Vcpu | None:
+    """Round robin: the first vCPU behind the current one, else the first of all."""
+    behind = -1 if current is None else current.index
+    for vcpu in runnable:
+        if vcpu.index > behind:
+            return vcpu
+    return runnable[0] if runnable else None
+
+
+@symbol
+async def context_switch(pe: Pe, previous: Vcpu | None, following: Vcpu | None) -> None:
+    """Save one vCPU, then load the other; None is the idle vCPU."""
+    if previous is not None:
+        await ctxt_switch_from(pe, previous)
+    pe.current = following
+    if following is not None:
+        await ctxt_switch_to(pe, following)
+
+
+@symbol
+async def ctxt_switch_from(pe: Pe, vcpu: Vcpu) -> None:
+    """Save EL1, list registers and virtual timer; only then is the vCPU not running."""
+    state = await pe.vcpu_put()
+    if pe.result is not None:
+        state = replace(state, x=(pe.result, *state.x[1:]))
+        pe.result = None
+    await store_context(pe, vcpu, state)
+    await virt_timer_save(pe, vcpu, state)
+    await pe.store(pe.xen.vcpu[vcpu.index].is_running, 0)
+
+
+@symbol
+async def ctxt_switch_to(pe: Pe, vcpu: Vcpu) -> None:
+    """Load EL1, list registers and virtual timer."""
+    await virt_timer_restore(pe, vcpu)
+    await pe.vcpu_load(vcpu, await context_to_run(pe, vcpu))
+
+
+@symbol
+async def scheduler_disable(pe: Pe) -> int:
+    """From now on only tasklets run (S2)."""
+    await pe.store(pe.xen.system.scheduler_disabled, 1)
+    return 0
+
+
+@symbol
+async def scheduler_enable(pe: Pe) -> None:
+    """Let vCPUs run again, on every CPU that is online (R8)."""
+    await pe.store(pe.xen.system.scheduler_disabled, 0)
+    online = await pe.load(pe.xen.system.cpu_online_map)
+    for cpu in pe.board.platform.cpus:
+        if online >> cpu & 1:
+            await cpu_raise_softirq(pe, cpu, Softirq.SCHEDULE)
+
+
+@symbol
+async def cpu_disable_scheduler(pe: Pe, cpu: CpuIndex) -> int:
+    """Move the vCPUs of a dead CPU and their interrupts to this one (CPU_DEAD).
+
+    Not during system suspend: the CPU comes back, and its vCPUs are still there.
+    """
+    if await pe.load(pe.xen.system.system_state) == SystemState.SUSPEND:
+        return 0
+    owners = await pe.load_burst([vcpu.processor for vcpu in pe.xen.vcpu])
+    for vcpu, owner in zip(pe.xen.vcpus, owners, strict=True):
+        if owner != cpu:
+            continue
+        await pe.store(pe.xen.vcpu[vcpu.index].processor, pe.cpu)
+        if vcpu.number == 0:
+            for intid in range(32, pe.board.platform.intids):
+                if guest_of(pe.xen, intid) == vcpu.domain:
+                    await gicv2_set_irq_affinity(pe, intid, pe.cpu)
+        await vcpu_wake(pe, vcpu)
+    return 0

@@ -1,0 +1,93 @@
+"""From the first instruction at EL2 to the idle loop (xen/arch/arm/setup.c, smpboot.c, head.S)."""
+
+from proto.el1 import reset_state
+from proto.ids import CpuIndex
+from proto.image import symbol
+from proto.platform import GUEST_TEXT
+from services.pcpu.pe import Pe
+from services.pcpu.xen.console import console_init, printk
+from services.pcpu.xen.context import store_context
+from services.pcpu.xen.cpu import cpu_up
+from services.pcpu.xen.domain import VPF_DOWN, vcpu_wake
+from services.pcpu.xen.gic_v2 import gicv2_cpu_init, gicv2_dist_init, init_ppis
+from services.pcpu.xen.idle import idle_loop
+from services.pcpu.xen.iommu import iommu_setup
+from services.pcpu.xen.memory import initial_processor
+from services.pcpu.xen.mm import create_page_tables, set_init_ttbr, update_identity_mapping
+from services.pcpu.xen.psci import psci_init
+from services.pcpu.xen.smpboot import set_cpu_online
+from services.pcpu.xen.state import SystemState, set_system_state
+from services.pcpu.xen.time import init_timers
+from services.pcpu.xen.traps import init_traps
+
+
+@symbol
+async def start(pe: Pe, x0: int) -> None:
+    """Entry point of Xen on the boot CPU: page tables, MMU, then start_xen."""
+    await pe.enable_mmu(await create_page_tables(pe))
+    await start_xen(pe)
+
+
+@symbol
+async def start_xen(pe: Pe) -> None:
+    """Boot: interrupts, console, secondaries, domains, and the idle loop at last."""
+    await update_identity_mapping(pe, False)
+    await set_init_ttbr(pe)
+    await init_traps(pe)
+    await gicv2_dist_init(pe)
+    await gicv2_cpu_init(pe)
+    await init_timers(pe)
+    await init_ppis(pe)
+    await set_cpu_online(pe, pe.cpu, True)
+    await console_init(pe)
+    await psci_init(pe)
+    await iommu_setup(pe)
+    await pe.irq_enable()
+    await smp_init_cpus(pe)
+    await set_system_state(pe, SystemState.ACTIVE)
+    await create_domains(pe)
+    await idle_loop(pe)
+
+
+@symbol
+async def smp_init_cpus(pe: Pe) -> None:
+    """Bring every other CPU up."""
+    brought_up = 1
+    for cpu in pe.board.platform.cpus:
+        if cpu != pe.cpu:
+            error = await cpu_up(pe, cpu)
+            if error:
+                await printk(pe, f"Failed to bring up CPU {cpu} (error {error})")
+            else:
+                brought_up += 1
+    await printk(pe, f"Brought up {brought_up} CPUs")
+
+
+@symbol
+async def start_secondary(pe: Pe, cpu: CpuIndex) -> None:
+    """What a secondary does once its MMU is on, until it idles."""
+    await init_traps(pe)
+    error = await gicv2_cpu_init(pe)
+    assert not error
+    await init_timers(pe)
+    await init_ppis(pe)
+    await set_cpu_online(pe, cpu, True)
+    await pe.irq_enable()
+    await idle_loop(pe)
+
+
+@symbol
+async def create_domains(pe: Pe) -> None:
+    """Build every domain of the device tree; its vCPU 0 starts at the guest's entry."""
+    for vcpu in pe.xen.vcpus:
+        cells = pe.xen.vcpu[vcpu.index]
+        state = reset_state(GUEST_TEXT, 0, pe.board.platform.list_registers, pe.now)
+        await store_context(pe, vcpu, state)
+        sgis = 0xFFFF
+        await pe.store_burst(
+            (cells.processor, cells.pause_flags, cells.vgic_enabled[0]),
+            (initial_processor(pe.board, vcpu.index), VPF_DOWN if vcpu.number else 0, sgis),
+        )
+    for vcpu in pe.xen.vcpus:
+        await vcpu_wake(pe, vcpu)
+    await printk(pe, f"Xen is up with {len(pe.xen.domains)} domains")

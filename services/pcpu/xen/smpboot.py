@@ -1,0 +1,127 @@
+"""Bringing secondaries up and down on Arm (xen/arch/arm/smpboot.c)."""
+
+from proto.ids import CpuIndex
+from proto.image import symbol
+from proto.messages import AtomicOp
+from proto.psci import PsciError, error_name
+from proto.traces import Online
+from proto.units import MS, S
+from services.pcpu.pe import Pe
+from services.pcpu.xen.console import printk
+from services.pcpu.xen.errno import EIO, ETIMEDOUT
+from services.pcpu.xen.gic_v2 import gic_disable_cpu, release_ppis
+from services.pcpu.xen.mm import set_init_ttbr, update_identity_mapping
+from services.pcpu.xen.psci import call_psci_cpu_off, call_psci_cpu_on, psci_cpu_is_off
+
+CPU_UP_LIMIT_NS = 1 * S
+"""How long __cpu_up waits for a secondary."""
+
+CPU_DIE_POLL_NS = 100 * MS
+"""How often __cpu_die looks at cpu_is_dead."""
+
+DRAIN_NS = 1 * MS
+"""How long a dying CPU opens its IRQs for what is still queued."""
+
+AFFINITY_POLL_NS = 1 * MS
+AFFINITY_LIMIT_NS = 100 * MS
+"""How often and how long arch_cpu_die asks firmware whether the CPU is off."""
+
+NO_CPU = 0xFFFF_FFFF
+"""Value of smp_up_cpu that opens the gate for nobody."""
+
+
+@symbol
+async def arch_cpu_up(pe: Pe, cpu: CpuIndex) -> int:
+    """Hand a secondary its stack and number, turn it on and wait until it is online (__cpu_up)."""
+    system = pe.xen.system
+    await update_identity_mapping(pe, True)
+    await set_init_ttbr(pe)
+    await pe.store_burst(
+        (system.init_data_cpuid, system.init_data_stack, system.smp_up_cpu),
+        (cpu, _stack(cpu), pe.board.platform.mpidrs[cpu]),
+    )
+    error = await call_psci_cpu_on(pe, cpu)
+    if error != PsciError.SUCCESS:
+        await printk(pe, f"CPU{cpu} failed to boot: {error} ({error_name(error)})")
+    elif not await _wait_online(pe, cpu):
+        await printk(pe, f"CPU{cpu} never came online")
+        error = -EIO
+    await pe.store(system.smp_up_cpu, NO_CPU)
+    await update_identity_mapping(pe, False)
+    return error
+
+
+def _stack(cpu: CpuIndex) -> int:
+    """Top of a CPU's stack, which lives in its per-CPU area."""
+    return 0x10000 * (cpu + 1)
+
+
+async def _wait_online(pe: Pe, cpu: CpuIndex) -> bool:
+    """Wait up to a second for a CPU's bit in the online map."""
+    cell = pe.xen.system.cpu_online_map
+    deadline_ns = pe.now + CPU_UP_LIMIT_NS
+    seen: int | None = await pe.load(cell)
+    while seen is not None and not seen >> cpu & 1:
+        seen = await pe.wfe_until(cell, seen, deadline_ns)
+    return seen is not None
+
+
+@symbol
+async def set_cpu_online(pe: Pe, cpu: CpuIndex, online: bool) -> None:
+    """Change this CPU's bit of cpu_online_map."""
+    operation = AtomicOp.SET if online else AtomicOp.CLEAR
+    await pe.atomic(operation, pe.xen.system.cpu_online_map, 1 << cpu)
+    pe.trace(Online(cpu, online))
+
+
+@symbol
+async def take_cpu_down(pe: Pe) -> int:
+    """CPU_DYING and __cpu_disable, on the CPU that goes, inside stop_machine."""
+    await release_ppis(pe)
+    await gic_disable_cpu(pe)
+    # Allow any interrupt that was already taken off the interface to be served.
+    await pe.irq_enable()
+    await pe.delay(DRAIN_NS)
+    await pe.irq_disable()
+    await set_cpu_online(pe, pe.cpu, False)
+    return 0
+
+
+@symbol
+async def stop_cpu(pe: Pe) -> None:
+    """The end of a CPU that is offline: say so, then turn off."""
+    await pe.irq_disable()
+    await pe.store(pe.xen.system.cpu_is_dead, 1)
+    await pe.barrier()
+    await call_psci_cpu_off(pe)
+
+
+@symbol
+async def arch_cpu_die(pe: Pe, cpu: CpuIndex) -> int:
+    """Wait until a CPU is dead (__cpu_die).
+
+    The flag is set before CPU_OFF, so it does not say that firmware has turned the CPU off; a
+    profile with `cpu_kill: affinity_info` asks firmware too, and gives -ETIMEDOUT if it says no.
+    """
+    flag = pe.xen.system.cpu_is_dead
+    polls = 0
+    while not await pe.load(flag):
+        await pe.delay(CPU_DIE_POLL_NS)
+        polls += 1
+        if polls % 10 == 0:
+            await printk(pe, f"CPU {cpu} still not dead...")
+    await pe.store(flag, 0)
+    if pe.board.profile.cpu_kill == "dead_flag":
+        return 0
+    return await _affinity_off(pe, cpu)
+
+
+async def _affinity_off(pe: Pe, cpu: CpuIndex) -> int:
+    """Poll AFFINITY_INFO until OFF, within its limit."""
+    deadline_ns = pe.now + AFFINITY_LIMIT_NS
+    while not await psci_cpu_is_off(pe, cpu):
+        if pe.now >= deadline_ns:
+            await printk(pe, f"CPU{cpu} did not turn off within {AFFINITY_LIMIT_NS // MS} ms")
+            return -ETIMEDOUT
+        await pe.delay(AFFINITY_POLL_NS)
+    return 0

@@ -1,0 +1,50 @@
+"""Softirqs: one pending word per CPU, handlers in a table (xen/common/softirq.c)."""
+
+from enum import IntEnum
+
+from proto.ids import CpuIndex
+from proto.image import symbol
+from proto.messages import AtomicOp
+from services.pcpu.pe import Pe
+from services.pcpu.xen.gic import send_sgi_event_check
+
+
+class Softirq(IntEnum):
+    """Bits of the pending word; a lower one is served first."""
+
+    TIMER = 0
+    SCHEDULE = 1
+
+
+HANDLERS: dict[Softirq, str] = {
+    Softirq.TIMER: "timer_softirq_action",
+    Softirq.SCHEDULE: "schedule",
+}
+"""Softirq to the symbol of its handler."""
+
+
+@symbol
+async def raise_softirq(pe: Pe, nr: Softirq) -> None:
+    """Mark a softirq pending on this CPU."""
+    await pe.atomic(AtomicOp.SET, pe.xen.percpu[pe.cpu].softirq_pending, 1 << nr)
+
+
+@symbol
+async def cpu_raise_softirq(pe: Pe, cpu: CpuIndex, nr: Softirq) -> None:
+    """Mark a softirq pending on a CPU, and poke it if it is another one that did not know yet."""
+    before = await pe.atomic(AtomicOp.SET, pe.xen.percpu[cpu].softirq_pending, 1 << nr)
+    if cpu != pe.cpu and not before & 1 << nr:
+        await send_sgi_event_check(pe, cpu)
+
+
+@symbol
+async def do_softirq(pe: Pe) -> None:
+    """Serve pending softirqs until there are none, or this CPU is offline."""
+    pending_cell = pe.xen.percpu[pe.cpu].softirq_pending
+    while True:
+        pending, online = await pe.load_burst((pending_cell, pe.xen.system.cpu_online_map))
+        if not pending or not online >> pe.cpu & 1:
+            return
+        nr = Softirq((pending & -pending).bit_length() - 1)
+        await pe.atomic(AtomicOp.CLEAR, pending_cell, 1 << nr)
+        await pe.links[HANDLERS[nr]](pe)

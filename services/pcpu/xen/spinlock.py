@@ -1,0 +1,27 @@
+"""Spinlocks: compare-and-swap, and WFE while somebody else has it (xen/common/spinlock.c)."""
+
+from proto.cells import Cell
+from proto.image import symbol
+from services.pcpu.pe import Pe
+
+FREE = 0
+
+
+@symbol
+async def spin_lock(pe: Pe, lock: Cell) -> None:
+    """Take a lock; the cell holds the owner's CPU index plus one."""
+    owner = pe.cpu + 1
+    while (seen := await pe.compare_and_swap(lock, FREE, owner)) != FREE:
+        await pe.wfe(lock, seen)
+
+
+@symbol
+async def spin_trylock(pe: Pe, lock: Cell) -> bool:
+    """Take a lock if it is free."""
+    return await pe.compare_and_swap(lock, FREE, pe.cpu + 1) == FREE
+
+
+@symbol
+async def spin_unlock(pe: Pe, lock: Cell) -> None:
+    """Release a lock with store-release."""
+    await pe.store(lock, FREE)

@@ -1,0 +1,202 @@
+"""The PSCI that guests see (xen/arch/arm/vpsci.c)."""
+
+from collections.abc import Awaitable, Callable
+
+from proto.el1 import reset_state
+from proto.ids import CpuIndex
+from proto.image import symbol
+from proto.messages import AtomicOp
+from proto.psci import (
+    MASK_32,
+    MPIDR_MASK_64,
+    PSCI_1_1,
+    SMCCC_1_1,
+    SMCCC_VERSION,
+    Affinity,
+    Psci,
+    PsciError,
+    is_smc64,
+)
+from proto.traces import VpsciCall, VpsciResult
+from services.pcpu.pe import Pe
+from services.pcpu.xen.context import request_reset, store_context
+from services.pcpu.xen.continue_hypercall import Continuation, continue_hypercall_on_cpu
+from services.pcpu.xen.domain import (
+    VPF_DOWN,
+    domain_shutdown,
+    vcpu_block_unless_event_pending,
+    vcpu_sleep_nosync,
+    vcpu_wake,
+)
+from services.pcpu.xen.memory import Vcpu
+from services.pcpu.xen.spinlock import spin_lock, spin_unlock
+from services.pcpu.xen.vgic import vgic_clear_pending
+
+Args = tuple[int, int, int]
+
+RESET = 1 << 65
+"""Not a return code: the caller does not return, but starts at its resume entry."""
+
+THUMB = 1 << 0
+
+BOOT_CPU = CpuIndex(0)
+
+
+@symbol
+async def do_vpsci_call(pe: Pe, vcpu: Vcpu, function: int, args: Args) -> int:
+    """Answer a guest's call; an SMC32 call uses the low half of each argument.
+
+    Gives a signed return code, or RESET. Unknown functions give NOT_SUPPORTED.
+    """
+    handler = HANDLERS.get(function)
+    if handler is None:
+        return PsciError.NOT_SUPPORTED
+    if not is_smc64(function):
+        args = (args[0] & MASK_32, args[1] & MASK_32, args[2] & MASK_32)
+    pe.trace(VpsciCall(vcpu.domain, vcpu.number, function, args))
+    code = await handler(pe, vcpu, args)
+    # RESET is an accepted call whose caller does not come back to see its code.
+    decision = PsciError.SUCCESS if code is RESET else code
+    pe.trace(VpsciResult(vcpu.domain, vcpu.number, function, decision))
+    return code
+
+
+@symbol
+async def do_psci_version(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """VERSION."""
+    return PSCI_1_1
+
+
+@symbol
+async def do_psci_features(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """PSCI_FEATURES: 0 for what is implemented."""
+    known = args[0] in HANDLERS or args[0] == SMCCC_VERSION
+    return PsciError.SUCCESS if known else PsciError.NOT_SUPPORTED
+
+
+@symbol
+async def do_smccc_version(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """SMCCC_VERSION."""
+    return SMCCC_1_1
+
+
+def vcpu_of_mpidr(pe: Pe, caller: Vcpu, mpidr: int) -> Vcpu | None:
+    """The vCPU of the caller's domain with this affinity: Aff0 is the vCPU's number."""
+    siblings = pe.xen.vcpus_of(caller.domain)
+    if mpidr & ~MPIDR_MASK_64 or mpidr >= len(siblings):
+        return None
+    return siblings[mpidr]
+
+
+@symbol
+async def do_psci_cpu_on(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """CPU_ON: start a vCPU that is down, with a fresh state (do_common_cpu_on)."""
+    target = vcpu_of_mpidr(pe, vcpu, args[0])
+    if target is None:
+        return PsciError.INVALID_PARAMETERS
+    if args[1] & THUMB:
+        return PsciError.INVALID_ADDRESS
+    lock = pe.xen.domains[vcpu.domain].lock
+    cells = pe.xen.vcpu[target.index]
+    await spin_lock(pe, lock)
+    flags, running = await pe.load_burst((cells.pause_flags, cells.is_running))
+    # A vCPU that is down but still on its pCPU would save its old state over the new one.
+    if not flags & VPF_DOWN:
+        await spin_unlock(pe, lock)
+        return PsciError.ALREADY_ON
+    while running:
+        running = await pe.wfe(cells.is_running, running)
+    cntvoff = (await pe.load_burst((cells.context[-1],)))[0]
+    fresh = reset_state(args[1], args[2], pe.board.platform.list_registers, cntvoff)
+    await store_context(pe, target, fresh)
+    await vgic_clear_pending(pe, target)
+    await pe.atomic(AtomicOp.CLEAR, cells.pause_flags, VPF_DOWN)
+    await spin_unlock(pe, lock)
+    await vcpu_wake(pe, target)
+    return PsciError.SUCCESS
+
+
+@symbol
+async def do_psci_cpu_off(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """CPU_OFF: mark the vCPU down and ask for its sleep, without waiting."""
+    await pe.atomic(AtomicOp.SET, pe.xen.vcpu[vcpu.index].pause_flags, VPF_DOWN)
+    await vcpu_sleep_nosync(pe, vcpu)
+    return PsciError.SUCCESS
+
+
+@symbol
+async def do_psci_affinity_info(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """AFFINITY_INFO: ON or OFF; a guest never sees ON_PENDING, and no match is OFF."""
+    target = vcpu_of_mpidr(pe, vcpu, args[0])
+    if args[1] > 0 or target is None:
+        return PsciError.INVALID_PARAMETERS if args[1] > 3 else Affinity.OFF
+    flags = await pe.load(pe.xen.vcpu[target.index].pause_flags)
+    return Affinity.OFF if flags & VPF_DOWN else Affinity.ON
+
+
+@symbol
+async def do_psci_system_off(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """SYSTEM_OFF: shut the domain down; the hardware domain takes the machine with it."""
+    await domain_shutdown(pe, vcpu.domain, vcpu.is_hardware)
+    return PsciError.SUCCESS
+
+
+@symbol
+async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """SYSTEM_SUSPEND: refusals first, then the domain sleeps, the hardware domain with the host.
+
+    Source: the 2025-03 series, "xen/arm: Implement PSCI system suspend". A profile with
+    `guest_reset: hardware_domain` never resets other domains: they go on behind the call.
+    """
+    entry, context_id, _ = args
+    if entry & THUMB:
+        return PsciError.INVALID_ADDRESS
+    if not await _all_other_vcpus_down(pe, vcpu):
+        return PsciError.DENIED
+    cells = pe.xen.vcpu[vcpu.index]
+    await pe.store_burst((cells.resume_entry, cells.resume_context_id), (entry, context_id))
+    if vcpu.is_hardware:
+        await pe.store(pe.xen.suspend.initiator, vcpu.index)
+        error = await continue_hypercall_on_cpu(
+            pe, vcpu, BOOT_CPU, Continuation.SYSTEM_SUSPEND, vcpu.index
+        )
+        if error:
+            return PsciError.DENIED
+        await vcpu_block_unless_event_pending(pe, vcpu)
+        return PsciError.SUCCESS
+    await vcpu_block_unless_event_pending(pe, vcpu)
+    if pe.board.profile.guest_reset == "hardware_domain":
+        return PsciError.SUCCESS
+    await request_reset(pe, vcpu)
+    return RESET
+
+
+async def _all_other_vcpus_down(pe: Pe, vcpu: Vcpu) -> bool:
+    """Whether every other vCPU of the caller's domain is off, looked at under the domain lock."""
+    lock = pe.xen.domains[vcpu.domain].lock
+    await spin_lock(pe, lock)
+    down = True
+    for other in pe.xen.vcpus_of(vcpu.domain):
+        if other is not vcpu:
+            flags = await pe.load(pe.xen.vcpu[other.index].pause_flags)
+            down = down and bool(flags & VPF_DOWN)
+    await spin_unlock(pe, lock)
+    return down
+
+
+Handler = Callable[[Pe, Vcpu, Args], Awaitable[int]]
+
+HANDLERS: dict[int, Handler] = {
+    Psci.VERSION: do_psci_version,
+    Psci.FEATURES: do_psci_features,
+    SMCCC_VERSION: do_smccc_version,
+    Psci.CPU_ON: do_psci_cpu_on,
+    Psci.CPU_ON_32: do_psci_cpu_on,
+    Psci.CPU_OFF: do_psci_cpu_off,
+    Psci.AFFINITY_INFO: do_psci_affinity_info,
+    Psci.AFFINITY_INFO_32: do_psci_affinity_info,
+    Psci.SYSTEM_OFF: do_psci_system_off,
+    Psci.SYSTEM_SUSPEND: do_psci_system_suspend,
+    Psci.SYSTEM_SUSPEND_32: do_psci_system_suspend,
+}
+"""Function id to its handler; what is not in here does not exist for guests."""

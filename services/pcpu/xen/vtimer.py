@@ -1,0 +1,51 @@
+"""The virtual timer: hardware while a vCPU is loaded, a Xen timer otherwise (arch/arm/vtimer.c)."""
+
+from msgspec.structs import replace
+
+from proto import timer
+from proto.gic import PPI_VIRT_TIMER
+from proto.image import symbol
+from proto.messages import BankRead, BankWrite, El1State
+from services.pcpu.pe import Pe
+from services.pcpu.xen.context import load_context, store_context
+from services.pcpu.xen.memory import Vcpu
+from services.pcpu.xen.timer import set_vcpu_timer, stop_vcpu_timer
+from services.pcpu.xen.vgic import vgic_inject_irq
+
+
+@symbol
+async def virt_timer_save(pe: Pe, vcpu: Vcpu, state: El1State) -> None:
+    """A vCPU is switched out: a Xen timer takes over if its timer is armed and not masked."""
+    if state.cntv_ctl & timer.ENABLE and not state.cntv_ctl & timer.IMASK:
+        await set_vcpu_timer(pe, vcpu.index, state.cntv_cval + state.cntvoff)
+
+
+@symbol
+async def virt_timer_restore(pe: Pe, vcpu: Vcpu) -> None:
+    """A vCPU is switched in: its own comparator counts again."""
+    await stop_vcpu_timer(pe, vcpu.index)
+
+
+@symbol
+async def virt_timer_expired(pe: Pe, vcpu: Vcpu) -> None:
+    """The Xen timer fired: mask the saved timer and inject its interrupt."""
+    state = await load_context(pe, vcpu)
+    masked = state.cntv_ctl | timer.IMASK
+    await store_context(pe, vcpu, replace(state, cntv_ctl=masked))
+    await vgic_inject_irq(pe, vcpu, PPI_VIRT_TIMER)
+
+
+@symbol
+async def vtimer_interrupt(pe: Pe) -> None:
+    """Virtual timer PPI: mask the timer and inject its interrupt into the loaded vCPU."""
+    vcpu = pe.loaded
+    if vcpu is None:
+        # The line was still high when the vCPU was switched out: nothing to do.
+        return
+    number = vcpu.number
+    ctl = await pe.transact(vcpu.node, lambda tx: BankRead(tx, number, "CNTV_CTL"))
+    if not ctl & timer.ISTATUS or ctl & timer.IMASK:
+        return
+    masked = timer.ENABLE | timer.IMASK
+    await pe.transact(vcpu.node, lambda tx: BankWrite(tx, number, "CNTV_CTL", masked))
+    await vgic_inject_irq(pe, vcpu, PPI_VIRT_TIMER)
