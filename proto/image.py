@@ -60,7 +60,8 @@ class Image:
     """A linked set of programs with an address for each symbol.
 
     `base` is where the text section lies and where the symbol `entry` stands; `relinked` maps
-    symbols to the programs that replace them. Raises KeyError for a relinked symbol that the package does not define.
+    symbols to the programs that replace them. Raises KeyError for a relinked symbol that the
+    package does not define.
     """
 
     STRIDE = 0x100

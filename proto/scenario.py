@@ -128,9 +128,9 @@ class Finding(Spec, frozen=True, kw_only=True):
 class Profile(Spec, frozen=True, kw_only=True):
     """A version of the Suspend-to-RAM series, as data.
 
-    `suspend_steps` are rows of the step table, in order. `gic_suspend` leaves the CPU interface `open`,
-    also looks for active priorities (`checked`), or is `closed`. `gic_restore` is `enables_first` or
-    `configuration_first`. `cpu_kill` is `dead_flag` or `affinity_info`. `hypercall_result` is
+    `suspend_steps` are rows of the step table, in order. `gic_suspend` leaves the CPU interface
+    `open`, also looks for active priorities (`checked`), or is `closed`. `gic_restore` is
+    `enables_first` or `configuration_first`. `cpu_kill` is `dead_flag` or `affinity_info`. `hypercall_result` is
     `written` (continue_hypercall_on_cpu overwrites x0) or `kept`. `guest_reset` is
     `hardware_domain` or `every_domain`.
     """
