@@ -1,0 +1,82 @@
+"""What travels between a process and the hub: a hello, then turns one way and envelopes the other.
+
+Every frame is one MessagePack array that begins with its kind. A turn is the very bytes that the
+journal keeps.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from proto.codec import Undecodable
+from proto.ids import Incarnation, NodeId
+from proto.messages import VERSION
+from proto.turn import Envelope, Turn
+
+
+class Unreachable(Exception):
+    """The process that a frame is for has no connection any more."""
+
+
+class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
+    """A process introduces itself; `token` proves that it belongs to this run."""
+
+    process: str
+    nodes: tuple[NodeId, ...]
+    incarnation: Incarnation
+    composition: str
+    token: str
+    pid: int
+    version: int = VERSION
+
+
+class Crash(msgspec.Struct, frozen=True, array_like=True, tag="crash"):
+    """A node has raised an exception; its process ends."""
+
+    node: NodeId
+    reason: str
+
+
+class Go(msgspec.Struct, frozen=True, array_like=True, tag="go"):
+    """All processes are there: board time 0 was at `epoch_ns` of CLOCK_MONOTONIC."""
+
+    epoch_ns: int
+    time_scale: float
+
+
+class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
+    """The hub does not take this process in, and why."""
+
+    reason: str
+
+
+class Deliver(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="deliver"):
+    """Envelopes for nodes of this process, in hub order."""
+
+    envelopes: list[Envelope]
+
+
+FromHost = Turn | Hello | Crash
+ToHost = Go | Refused | Deliver
+
+_decode_from_host: Callable[[bytes], Any] = msgspec.msgpack.Decoder(FromHost).decode
+_decode_to_host: Callable[[bytes], Any] = msgspec.msgpack.Decoder(ToHost).decode
+
+
+def decode_from_host(data: bytes) -> FromHost:
+    """A frame sent to the hub; raises `Undecodable`."""
+    try:
+        frame: FromHost = _decode_from_host(data)
+    except msgspec.MsgspecError as error:
+        raise Undecodable(f"not a frame for the hub: {error}") from error
+    return frame
+
+
+def decode_to_host(data: bytes) -> ToHost:
+    """A frame sent by the hub; raises `Undecodable`."""
+    try:
+        frame: ToHost = _decode_to_host(data)
+    except msgspec.MsgspecError as error:
+        raise Undecodable(f"not a frame for a host: {error}") from error
+    return frame

@@ -1,0 +1,152 @@
+"""The hub's loop: one blocking wait for frames, timers of its own nodes, and the supervisor."""
+
+import socket
+from typing import Literal
+
+import msgspec
+
+from bus.clock import BoardClock
+from bus.frames import Go
+from bus.hub import Hub, Over, Plan
+from bus.journal import JournalWriter
+from bus.link import HubLink, Limits
+from bus.runner import Runner
+from proto.codec import encode
+
+RETRY_S = 0.005
+"""How long the hub waits at most while a process that does not read has messages queued."""
+
+
+class Listening(msgspec.Struct, frozen=True, tag="listening"):
+    """Hub to supervisor: processes may connect."""
+
+    endpoint: str
+
+
+class Running(msgspec.Struct, frozen=True, tag="running"):
+    """Hub to supervisor: all processes are there, board time runs."""
+
+    epoch_ns: int
+
+
+class Command(msgspec.Struct, frozen=True, tag="command"):
+    """Supervisor to hub: end the run, because of `reason`, or because `process` is gone."""
+
+    kind: Literal["stop", "lost"]
+    reason: str
+    process: str = ""
+
+
+Report = Listening | Running | Over
+
+
+class Control:
+    """One end of the socket pair between supervisor and hub: JSON lines, never blocking long."""
+
+    def __init__(self, end: socket.socket) -> None:
+        self._end = end
+        self._rest = b""
+        self.closed = False
+
+    def fileno(self) -> int:
+        """Descriptor to wait for."""
+        return self._end.fileno()
+
+    def send(self, message: Report | Command) -> None:
+        """Say something; a dead listener is noticed by reading, not here."""
+        try:
+            self._end.sendall(msgspec.json.encode(message) + b"\n")
+        except (BrokenPipeError, ConnectionResetError):
+            self.closed = True
+
+    def receive(self) -> list[bytes]:
+        """The complete lines that are there; sets `closed` when the other end is gone."""
+        try:
+            data = self._end.recv(1 << 16)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            self.closed = True
+            return []
+        *lines, self._rest = (self._rest + data).split(b"\n")
+        return lines
+
+    def close(self) -> None:
+        """Hang up."""
+        self._end.close()
+
+
+class Interconnect:
+    """Runs a hub until it is over, then closes the journal and tells the supervisor."""
+
+    def __init__(
+        self,
+        plan: Plan,
+        endpoint: str,
+        journal: JournalWriter,
+        local: Runner,
+        clock: BoardClock,
+        control: Control,
+        limits: Limits | None = None,
+        wakeup_fd: int | None = None,
+    ) -> None:
+        watched = [control.fileno(), *([] if wakeup_fd is None else [wakeup_fd])]
+        self._link = HubLink(endpoint, limits or Limits(), watched)
+        self._journal = journal
+        self._local = local
+        self._clock = clock
+        self._control = control
+        self._clear = True
+        self.hub = Hub(plan, journal, local, clock.now, self._link.send)
+
+    def run(self) -> Over:
+        """Serve until the hub is over; leaves the journal closed, also when interrupted."""
+        try:
+            self._control.send(Listening(self._link.endpoint))
+            while self.hub.over is None:
+                self._serve_once()
+            self._journal.close()
+            self._control.send(self.hub.over)
+            return self.hub.over
+        except SystemExit:
+            self.hub.stop("terminated")
+            raise
+        finally:
+            self._journal.close()
+            self._link.close(flush=True)
+
+    def _serve_once(self) -> None:
+        hub, link = self.hub, self._link
+        if self._control.fileno() in link.wait(self._timeout_s()):
+            self._obey()
+        feed = hub.feed
+        for connection, data in link.receive():
+            feed(connection, data)
+        if not hub.running and hub.complete and hub.over is None:
+            self._go()
+        hub.fire()
+        self._clear = hub.flush()
+        # After the frames have left: the file is behind them by less than one turn of this loop.
+        self._journal.flush()
+
+    def _go(self) -> None:
+        epoch_ns = self._clock.start()
+        self.hub.start(encode(Go(epoch_ns, self._clock.time_scale)))
+        self._control.send(Running(epoch_ns))
+
+    def _timeout_s(self) -> float | None:
+        deadline_ns = self._local.next_deadline_ns()
+        timeout_s = None if deadline_ns is None else self._clock.seconds_until(deadline_ns)
+        if self._clear:
+            return timeout_s
+        return RETRY_S if timeout_s is None else min(RETRY_S, timeout_s)
+
+    def _obey(self) -> None:
+        for line in self._control.receive():
+            command = msgspec.json.decode(line, type=Command)
+            if command.kind == "lost":
+                self.hub.lose(command.process, command.reason)
+            else:
+                self.hub.stop(command.reason)
+        if self._control.closed:
+            self.hub.stop("the supervisor is gone")

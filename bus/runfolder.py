@@ -1,0 +1,154 @@
+"""The run folder: private to its user, exclusive to one run; everything of the run lies in it.
+
+A second bind would steal a live ipc path in silence, hence the lock. The lock is held by the
+process that made the folder and goes with it, however it ends.
+"""
+
+import fcntl
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+IPC_PATH_MAX = 107
+"""Bytes in an ipc path at most (sun_path without its terminator)."""
+
+_LOCK = "lock"
+_BOARD = "board.msgpack"
+_SESSION = "session.msgpack"
+_SOCKET = "hub.sock"
+_STATE = "state.json"
+_LOGS = "logs"
+_JOURNAL = "journal"
+
+
+class RunFolderError(Exception):
+    """A folder that a run cannot have; one line that says why."""
+
+
+class RunFolder:
+    """A locked run folder; use it as a context manager or `close` it.
+
+    Without a path a fresh folder is made under `$TORPOR_RUNS`, or `./runs`. A given folder is
+    created, or used again if it is empty or an earlier run's that has ended. Raises
+    `RunFolderError`.
+    """
+
+    def __init__(self, path: Path | None = None) -> None:
+        try:
+            self.path = _fresh() if path is None else _given(path)
+            self._lock = _lock(self.path)
+        except OSError as error:
+            where = path or error.filename
+            raise RunFolderError(f"cannot use run folder {where}: {error.strerror}") from error
+        self._socket_folder: Path | None = None
+        self._clear()
+
+    @property
+    def board(self) -> Path:
+        """The encoded board."""
+        return self.path / _BOARD
+
+    @property
+    def session(self) -> Path:
+        """What else the processes of the run must know."""
+        return self.path / _SESSION
+
+    @property
+    def journal(self) -> Path:
+        """The journal, unless the user wants it elsewhere."""
+        return self.path / _JOURNAL
+
+    @property
+    def logs(self) -> Path:
+        """Folder of the per-process logs."""
+        return self.path / _LOGS
+
+    @property
+    def state(self) -> Path:
+        """JSON with the pids of the run, for people and tools."""
+        return self.path / _STATE
+
+    def ipc_endpoint(self) -> str:
+        """Where the hub may bind; in a private temporary folder if this path is too long."""
+        candidate = self.path / _SOCKET
+        if len(os.fsencode(candidate)) > IPC_PATH_MAX:
+            if self._socket_folder is None:
+                self._socket_folder = _socket_folder()
+            candidate = self._socket_folder / _SOCKET
+        return f"ipc://{candidate}"
+
+    def write_state(self, state: Mapping[str, object]) -> None:
+        """Replace the state file in one step."""
+        new = self.state.with_suffix(".new")
+        new.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
+        new.replace(self.state)
+
+    def close(self) -> None:
+        """Remove the sockets and give the lock back; closing twice is allowed."""
+        (self.path / _SOCKET).unlink(missing_ok=True)
+        if self._socket_folder is not None:
+            shutil.rmtree(self._socket_folder, ignore_errors=True)
+            self._socket_folder = None
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+    def __enter__(self) -> "RunFolder":
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _clear(self) -> None:
+        """What an earlier run left must not be taken for this one's."""
+        for name in (_SOCKET, _STATE, _BOARD, _SESSION, _JOURNAL):
+            (self.path / name).unlink(missing_ok=True)
+        shutil.rmtree(self.logs, ignore_errors=True)
+        self.logs.mkdir(mode=0o700)
+
+
+def _fresh() -> Path:
+    root = Path(os.environ.get("TORPOR_RUNS") or "runs").absolute()
+    root.mkdir(parents=True, exist_ok=True)
+    return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=root))
+
+
+def _given(path: Path) -> Path:
+    path = path.absolute()
+    if path.exists() and not path.is_dir():
+        raise RunFolderError(f"{path} is not a folder; choose another run folder")
+    path.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not (path / _LOCK).exists() and any(path.iterdir()):
+        raise RunFolderError(f"{path} is neither empty nor a run folder; choose another folder")
+    path.chmod(0o700)
+    return path
+
+
+def _lock(path: Path) -> int:
+    descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise RunFolderError(
+            f"run folder {path} is in use by another run; wait for it or choose another"
+        ) from None
+    return descriptor
+
+
+def _socket_folder() -> Path:
+    folder = Path(tempfile.mkdtemp(prefix="torpor-"))
+    if len(os.fsencode(folder / _SOCKET)) <= IPC_PATH_MAX:
+        return folder
+    folder.rmdir()
+    return Path(tempfile.mkdtemp(prefix="torpor-", dir="/tmp"))  # private by mkdtemp
