@@ -91,10 +91,6 @@ def words(list_registers: int) -> int:
     return len(_HEAD) + GPRS + len(SYSREGS) + list_registers + len(_TAIL)
 
 
-WORDS = words
-"""`words`, under the name that field tables size their arrays by."""
-
-
 def flatten(state: El1State) -> tuple[int, ...]:
     """The bank as one row of words: pc, pstate, x0-x30, system registers, LRs, the rest."""
     tail = (state.vmcr, state.apr, state.cntv_ctl, state.cntv_cval, state.cntvoff)

@@ -1,0 +1,173 @@
+"""The EL1 and virtual-interface bank of one vCPU while it is loaded into a PE.
+
+It comes with `VcpuLoad`, goes with `VcpuPut` and dies with the PE. Only its virtual timer lives on
+while the guest does not run: the comparator drives PPI 27 of the PE that holds the bank.
+"""
+
+from collections.abc import Callable
+
+from proto import timer
+from proto.el1 import GPRS, PSTATE_I, SYSREG_INDEX, SYSREGS
+from proto.gic import GICC, PPI_VIRT_TIMER
+from proto.ids import GICD_NODE, CpuIndex
+from proto.messages import El1State, VirtualDeactivate, Wire
+from proto.node import ProtocolError
+from proto.platform import Range
+from proto.psci import MASK_64
+from proto.turn import CancelTimer, Effect, Send, SetTimer
+from services.domain.interface import VirtualInterface
+
+Emit = Callable[[Effect], None]
+
+
+class VcpuBank:
+    """One loaded bank. `emit` takes the effects of its wires and of its timer `timer_name`."""
+
+    def __init__(
+        self,
+        state: El1State,
+        cpu: CpuIndex,
+        timer_name: str,
+        slack: Range,
+        emit: Emit,
+    ) -> None:
+        self.cpu = cpu
+        self.pc = state.pc
+        self.pstate = state.pstate
+        self.x = list(state.x)
+        self.interface = VirtualInterface(state.lrs, state.vmcr, state.apr)
+        self.cntvoff = state.cntvoff
+        self._sysregs = list(state.sysregs)
+        self._ctl = state.cntv_ctl
+        self._cval = state.cntv_cval
+        self._timer_name = timer_name
+        self._slack = slack
+        self._emit = emit
+        self._line = False
+        self._armed = False
+
+    # -- EL1 registers
+
+    @property
+    def irq_masked(self) -> bool:
+        """PSTATE.I."""
+        return bool(self.pstate & PSTATE_I)
+
+    @irq_masked.setter
+    def irq_masked(self, masked: bool) -> None:
+        self.pstate = self.pstate | PSTATE_I if masked else self.pstate & ~PSTATE_I
+
+    def sysreg(self, name: str) -> int:
+        """MRS of a register of the table."""
+        return self._sysregs[SYSREG_INDEX[name]]
+
+    def set_sysreg(self, name: str, value: int) -> None:
+        """MSR to a register of the table."""
+        self._sysregs[SYSREG_INDEX[name]] = value & MASK_64
+
+    def state(self, pc: int) -> El1State:
+        """Everything in the bank, with this `pc`."""
+        interface = self.interface
+        return El1State(
+            pc=pc,
+            pstate=self.pstate,
+            x=tuple(self.x),
+            sysregs=tuple(self._sysregs),
+            lrs=tuple(interface.lrs),
+            vmcr=interface.vmcr,
+            apr=interface.apr,
+            cntv_ctl=self._ctl,
+            cntv_cval=self._cval,
+            cntvoff=self.cntvoff,
+        )
+
+    # -- virtual interface
+
+    def gicv_read(self, offset: int) -> int:
+        """The guest reads its CPU interface."""
+        return self.interface.read(offset)
+
+    def gicv_write(self, offset: int, value: int) -> None:
+        """The guest writes its CPU interface; deactivations with HW=1 are posted to the GIC."""
+        self.interface.write(offset, value)
+        if offset in (GICC.EOIR.offset, GICC.DIR.offset):
+            for intid in self.interface.take_deactivated():
+                self._emit(Send(GICD_NODE, VirtualDeactivate(self.cpu, intid)))
+
+    # -- virtual timer
+
+    def count(self, now: int) -> int:
+        """CNTVCT: the system counter less CNTVOFF."""
+        return now - self.cntvoff & MASK_64
+
+    def timer_ctl(self, now: int) -> int:
+        """CNTV_CTL with ISTATUS."""
+        return timer.read_ctl(self._ctl, self._cval, self.count(now))
+
+    def read(self, register: str, now: int) -> int:
+        """EL2 reads CNTV_CTL (with ISTATUS), CNTV_CVAL or CNTVOFF."""
+        match register:
+            case "CNTV_CTL":
+                return self.timer_ctl(now)
+            case "CNTV_CVAL":
+                return self._cval
+            case "CNTVOFF":
+                return self.cntvoff
+        raise ProtocolError(f"the EL1 bank has no register {register}")
+
+    def write(self, register: str, value: int, now: int) -> None:
+        """EL1 or EL2 writes CNTV_CTL, CNTV_CVAL or CNTVOFF; the wire follows at once."""
+        match register:
+            case "CNTV_CTL":
+                self._ctl = value & (timer.ENABLE | timer.IMASK)
+            case "CNTV_CVAL":
+                self._cval = value & MASK_64
+            case "CNTVOFF":
+                self.cntvoff = value
+            case _:
+                raise ProtocolError(f"the EL1 bank has no register {register}")
+        self.drive(now)
+
+    def arm(self, ctl: int, cval: int, now: int) -> None:
+        """EL1 writes CNTV_CVAL and CNTV_CTL, one after the other."""
+        self._cval = cval & MASK_64
+        self.write("CNTV_CTL", ctl, now)
+
+    def drive(self, now: int) -> None:
+        """Set the wire to the comparator's output, and a timer for its next edge."""
+        self._drive_wire(timer.line(self._ctl, self._cval, self.count(now)))
+        edge = timer.next_edge_ns(self._ctl, self._cval, self.count(now))
+        at_ns = None if edge is None else edge + self.cntvoff
+        if at_ns is None or at_ns >= timer.FOREVER_NS:
+            self._disarm()
+        else:
+            earliest, latest = self._slack
+            self._armed = True
+            self._emit(SetTimer(self._timer_name, at_ns + earliest, at_ns + latest))
+
+    def expired(self, now: int) -> None:
+        """The timer of the next edge has fired."""
+        self._armed = False
+        self.drive(now)
+
+    def unload(self) -> None:
+        """The bank leaves the PE: its comparator is silent and its wire falls."""
+        self._disarm()
+        self._drive_wire(False)
+
+    def _disarm(self) -> None:
+        if self._armed:
+            self._armed = False
+            self._emit(CancelTimer(self._timer_name))
+
+    def _drive_wire(self, level: bool) -> None:
+        if level != self._line:
+            self._line = level
+            self._emit(Send(GICD_NODE, Wire(PPI_VIRT_TIMER, level, self.cpu)))
+
+
+def check_shape(state: El1State, list_registers: int) -> None:
+    """Raise ProtocolError unless the tuples of a state have the platform's lengths."""
+    lengths = (len(state.x), len(state.sysregs), len(state.lrs))
+    if lengths != (GPRS, len(SYSREGS), list_registers):
+        raise ProtocolError(f"an EL1 state with {lengths} registers in x, sysregs and lrs")

@@ -1,0 +1,121 @@
+"""The shell on the guest's boot vCPU: the few commands a suspend test types."""
+
+from collections.abc import Awaitable, Callable
+
+from proto.devices import RTC
+from proto.hypercall import XEN_HYPERCALL, XEN_SYSCTL_CPU_HOTPLUG, CpuHotplug
+from proto.image import symbol
+from proto.platform import RTC_BASE
+from proto.psci import from_register
+from proto.units import S
+from services.domain.guest_cpu import GuestCpu
+from services.domain.programs.console import has_line, printk, take_line
+from services.domain.programs.memory import Kernel, kernel
+from services.domain.programs.power import linux_pm_suspend, linux_poweroff
+from services.domain.programs.workload import report, total_rounds
+
+HOTPLUG = {"cpu-online": CpuHotplug.ONLINE, "cpu-offline": CpuHotplug.OFFLINE}
+"""Subcommand of xen-hptool to operation."""
+
+ALARM_S_MAX = 1e9
+
+
+def command_waits(cpu: GuestCpu) -> bool:
+    """Whether the shell has a line to run: one of its own start-up file, or a typed one."""
+    done = cpu.load_word(kernel(Kernel.COMMANDS_DONE))
+    return done < len(cpu.domain.spec.commands) or has_line(cpu)
+
+
+@symbol
+async def linux_shell(cpu: GuestCpu) -> None:
+    """Read one line, echo it and run it."""
+    commands = cpu.domain.spec.commands
+    done = cpu.load_word(kernel(Kernel.COMMANDS_DONE))
+    if done < len(commands):
+        # Counted first: a suspend that succeeds does not come back here.
+        cpu.store_word(kernel(Kernel.COMMANDS_DONE), done + 1)
+        line = commands[done]
+    else:
+        line = take_line(cpu)
+    words = line.split()
+    if not words:
+        return
+    printk(cpu, line)
+    command = COMMANDS.get(words[0])
+    if command is None or (words[0] in HARDWARE_DOMAIN_ONLY and cpu.domain.spec.id != 0):
+        printk(cpu, f"sh: {words[0]}: not found")
+    else:
+        await command(cpu, words[1:])
+
+
+@symbol
+async def sh_echo(cpu: GuestCpu, words: list[str]) -> None:
+    """`echo mem > /sys/power/state`, or just echo."""
+    if words == ["mem", ">", "/sys/power/state"]:
+        await linux_pm_suspend(cpu)
+    else:
+        printk(cpu, " ".join(words))
+
+
+@symbol
+async def sh_rtcwake(cpu: GuestCpu, words: list[str]) -> None:
+    """`rtcwake -m mem -s SECONDS`: set the alarm, then suspend. The alarm stays set."""
+    seconds = _seconds(words[3]) if len(words) == 4 and words[:3] == ["-m", "mem", "-s"] else None
+    if seconds is None:
+        printk(cpu, "rtcwake: usage: rtcwake -m mem -s SECONDS")
+        return
+    low = await cpu.read(RTC_BASE + RTC.COUNT_LO.offset)
+    high = await cpu.read(RTC_BASE + RTC.COUNT_HI.offset)
+    alarm = (high << 32 | low) + round(seconds * S)
+    await cpu.write(RTC_BASE + RTC.ALARM_LO.offset, alarm & 0xFFFF_FFFF)
+    await cpu.write(RTC_BASE + RTC.ALARM_HI.offset, alarm >> 32)
+    await cpu.write(RTC_BASE + RTC.CTRL.offset, RTC.CTRL_ENABLE)
+    await linux_pm_suspend(cpu)
+
+
+def _seconds(word: str) -> float | None:
+    """A time from 0 to 30 years, or None for any other word."""
+    try:
+        seconds = float(word)
+    except ValueError:
+        return None
+    return seconds if 0 <= seconds <= ALARM_S_MAX else None
+
+
+@symbol
+async def sh_xen_hptool(cpu: GuestCpu, words: list[str]) -> None:
+    """`xen-hptool cpu-offline N`, `xen-hptool cpu-online N`: XEN_SYSCTL_cpu_hotplug."""
+    if len(words) != 2 or words[0] not in HOTPLUG or not words[1].isdecimal():
+        printk(cpu, "xen-hptool: usage: xen-hptool cpu-online|cpu-offline CPU")
+        return
+    target = int(words[1])
+    x0 = await cpu.hvc(XEN_HYPERCALL, XEN_SYSCTL_CPU_HOTPLUG, HOTPLUG[words[0]], target)
+    printk(cpu, f"cpu {target} {words[0].removeprefix('cpu-')}: {from_register(x0)}")
+
+
+@symbol
+async def sh_poweroff(cpu: GuestCpu, words: list[str]) -> None:
+    """`poweroff`."""
+    await linux_poweroff(cpu)
+
+
+@symbol
+async def sh_work(cpu: GuestCpu, words: list[str]) -> None:
+    """`work`: how far the workload is, and whether anything was damaged."""
+    report(cpu)
+    violations = cpu.load_word(kernel(Kernel.VIOLATIONS))
+    verdict = f"NOT intact, {violations} violations" if violations else "intact"
+    printk(cpu, f"work: {total_rounds(cpu)} rounds, {verdict}")
+
+
+COMMANDS: dict[str, Callable[[GuestCpu, list[str]], Awaitable[None]]] = {
+    "echo": sh_echo,
+    "rtcwake": sh_rtcwake,
+    "xen-hptool": sh_xen_hptool,
+    "poweroff": sh_poweroff,
+    "work": sh_work,
+}
+"""First word of a line to the program that runs it."""
+
+HARDWARE_DOMAIN_ONLY = ("rtcwake", "xen-hptool")
+"""Commands that only domain 0 has."""
