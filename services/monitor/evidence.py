@@ -64,13 +64,14 @@ class Evidence(Protocol):
 class Moment:
     """One turn of one node, at its position in the journal.
 
-    `now` is board time in nanoseconds; `src` sent the message that the turn answers, if it does.
+    `now` is board time in nanoseconds. If the turn answers a message, `src` sent it at `sent_at`.
     """
 
     position: int
     now: int
     node: NodeId
     src: NodeId | None = None
+    sent_at: int | None = None
 
 
 Handler = Callable[[Moment, Any], None]
@@ -101,12 +102,15 @@ class Links:
     """How far each link has delivered; links are first-in first-out."""
 
     def __init__(self) -> None:
+        self.messages = 0
+        """How many messages have been sent on all links."""
         self._sent: dict[Link, int] = {}
         self._received: dict[Link, int] = {}
         self._waiting: dict[Link, list[tuple[int, Callback]]] = {}
 
     def send(self, src: NodeId, dst: NodeId, seq: int) -> None:
         """A message has been sent."""
+        self.messages += 1
         self._sent[src, dst] = seq
 
     def receive(self, moment: Moment, src: NodeId, seq: int) -> None:
@@ -142,16 +146,18 @@ class Feed:
             ):
                 for kind, handler in table.items():
                     merged.setdefault(kind, []).append(handler)
-        self._bodies: dict[MessageId, Any] = {}
-        """Bodies that somebody wants to see on arrival, by message."""
+        self._on_the_way: dict[MessageId, tuple[int, Any]] = {}
+        """Messages that have not been received, with the position at which they were sent."""
 
     def turn(self, position: int, turn: Turn) -> None:
         """Show one turn: its input, then its effects in their order."""
         answered = turn.input
         message = answered.message if isinstance(answered, Received) else None
-        moment = Moment(position, turn.now, turn.node, message.src if message else None)
-        if message is not None:
-            body = self._bodies.pop(message, None)
+        if message is None:
+            moment = Moment(position, turn.now, turn.node)
+        else:
+            sent_at, body = self._on_the_way.pop(message, (None, None))
+            moment = Moment(position, turn.now, turn.node, message.src, sent_at)
             for handler in self._received.get(type(body), ()):
                 handler(moment, body)
         seq = turn.first_seq
@@ -166,9 +172,8 @@ class Feed:
             self._links.receive(moment, message.src, message.seq)
 
     def _send(self, moment: Moment, incarnation: Incarnation, seq: int, effect: Send) -> None:
-        kind = type(effect.body)
+        message = MessageId(moment.node, incarnation, seq)
+        self._on_the_way[message] = (moment.position, effect.body)
         self._links.send(moment.node, effect.dst, seq)
-        if kind in self._received:
-            self._bodies[MessageId(moment.node, incarnation, seq)] = effect.body
-        for handler in self._sent.get(kind, ()):
+        for handler in self._sent.get(type(effect.body), ()):
             handler(moment, effect.body)

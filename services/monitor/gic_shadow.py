@@ -4,7 +4,7 @@ Active bits come from the GIC's own traces. What a write does follows IHI 0048B,
 register map, by the same register tables that the GIC and Xen use.
 """
 
-from proto.gic import GICC, GICD
+from proto.gic import GICC, GICD, PRIORITY_MASK, SGI_COUNT, SPI_FIRST, SecureCTLR
 from proto.messages import RegWrite
 from proto.platform import GICC_BASE, GICD_BASE, Platform
 from proto.registers import Access, PerIntid
@@ -13,12 +13,8 @@ from proto.traces import IntState
 SHARED = -1
 """Bank of the SPIs, which all PEs share."""
 
-_SGIS = 16
-_BANKED = 32
 _CPU_INTERFACE = GICC_BASE - GICD_BASE
-_SECURE_GROUP1 = 1
-"""Position of Group 1's enable in the Secure view of both CTLRs; Non-secure software sees bit 0."""
-_SECURE_EOIMODE_NS = 10
+_BPR_MIN = 2
 
 CONFIGURATION = (
     GICD.IGROUPR,
@@ -115,9 +111,9 @@ class GicShadow:
         """Group 0 is RAZ/WI to Non-secure software; some banked fields are read-only to all."""
         if row is GICD.IGROUPR:
             return secure
-        if row is GICD.ITARGETSR and intid < _BANKED:
+        if row is GICD.ITARGETSR and (intid < SPI_FIRST or self._platform.pes == 1):
             return False
-        if row is GICD.ICFGR and intid < _SGIS:
+        if row in (GICD.ICFGR, GICD.ISENABLER, GICD.ICENABLER) and intid < SGI_COUNT:
             return False
         return secure or bool(self._fields.get(("group", self._bank(cpu, intid), intid)))
 
@@ -135,26 +131,30 @@ class GicShadow:
         """Bits of a read-write field that exist."""
         if row is GICD.ITARGETSR:
             return (1 << self._platform.pes) - 1
-        return {GICD.IPRIORITYR: 0xF8, GICD.ICFGR: 0b10}.get(row, (1 << row.bits) - 1)
+        return {GICD.IPRIORITYR: PRIORITY_MASK, GICD.ICFGR: 0b10}.get(row, (1 << row.bits) - 1)
 
     def _write_interface(self, cpu: int, offset: int, body: RegWrite) -> None:
         if GICC.CTLR.covers(offset):
-            eoimode = body.value >> (_SECURE_EOIMODE_NS if body.secure else 9) & 1
-            self._words[GICC.CTLR.name, cpu] = _group1(body) | eoimode << 9
-        for row in (GICC.PMR, GICC.BPR):
-            if row.covers(offset):
-                self._words[row.name, cpu] = body.value & 0xFF
+            eoimode = SecureCTLR.EOIMODE_NS if body.secure else GICC.CTLR_EOIMODE
+            ends_later = GICC.CTLR_EOIMODE if body.value & eoimode else 0
+            self._words[GICC.CTLR.name, cpu] = _group1(body) | ends_later
+        elif GICC.PMR.covers(offset):
+            self._words[GICC.PMR.name, cpu] = body.value & PRIORITY_MASK
+        elif GICC.BPR.covers(offset) and not body.secure:
+            # Counted from the least value that five priority bits allow, which is also the reset's.
+            self._words[GICC.BPR.name, cpu] = max((body.value & 7) - _BPR_MIN, 0)
 
     def _set(self, field: str, cpu: int, intid: int, value: int) -> None:
         self._fields[field, self._bank(cpu, intid), intid] = value
 
     @staticmethod
     def _bank(cpu: int, intid: int) -> int:
-        return cpu if intid < _BANKED else SHARED
+        return cpu if intid < SPI_FIRST else SHARED
 
 
 def _group1(body: RegWrite) -> int:
-    return body.value >> (_SECURE_GROUP1 if body.secure else 0) & 1
+    """Enable of Group 1 in either CTLR: Non-secure software sees it as bit 0."""
+    return int(bool(body.value & (SecureCTLR.ENABLE_GRP1 if body.secure else GICC.CTLR_ENABLE)))
 
 
 def differences(before: Snapshot, after: Snapshot) -> dict[str, list[str]]:

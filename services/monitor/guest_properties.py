@@ -47,7 +47,11 @@ class VcpuCalls:
     suspend: Call | None = None
     cpu_on_target: int | None = None
     starts: int = 0
-    """How many starts CPU_ON calls (or the domain's creation) have earned it."""
+    """How many starts CPU_ON calls (or the domain's creation) have earned it.
+
+    A target may start before its caller has seen the result, so a call counts when it is made and
+    is taken back when it is refused.
+    """
 
 
 class ResumeIsExact(Property):
@@ -86,14 +90,15 @@ class ResumeIsExact(Property):
             calls.suspend = Call(moment.position, moment.now, entry, context_id)
         elif event.function in CPU_ON:
             calls.cpu_on_target = event.args[0] & 0xFF
+            self._of(event.domain, calls.cpu_on_target).starts += 1
 
     def _on_result(self, moment: Moment, event: VpsciResult) -> None:
         calls = self._of(event.domain, event.vcpu)
         if event.function in SYSTEM_SUSPEND and calls.suspend is not None:
             calls.suspend.code = event.code
         elif event.function in CPU_ON and calls.cpu_on_target is not None:
-            if event.code == PsciError.SUCCESS:
-                self._of(event.domain, calls.cpu_on_target).starts += 1
+            if event.code != PsciError.SUCCESS:
+                self._of(event.domain, calls.cpu_on_target).starts -= 1
             calls.cpu_on_target = None
 
     def _on_started(self, moment: Moment, event: GuestStarted) -> None:

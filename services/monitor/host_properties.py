@@ -6,7 +6,7 @@ from proto.ids import GICD_NODE, cpu_of, el3_node
 from proto.messages import VcpuRun
 from proto.psci import Psci
 from proto.scenario import domain_ids
-from proto.traces import Phase, SystemSuspendDecision, Unpredictable
+from proto.traces import PauseCount, Phase, SystemSuspendDecision, Unpredictable
 from services.monitor.attempts import Attempt
 from services.monitor.evidence import Moment, Table
 from services.monitor.gic_shadow import Snapshot, differences
@@ -68,15 +68,23 @@ class AloneAtTheEnd(Property):
 
 
 class NobodyRuns(Property):
-    """Judged on the turns of the domains."""
+    """Judged on the turns of the domains, against the moment at which memory held the pause count.
+
+    Xen traces a count when memory's answer has come back; another PE may see it before that.
+    """
 
     name = "I2"
     clause = "No vCPU executes between the end of S1 (freeze_domains) and its thaw in R8"
 
+    def __init__(self, shadow: Shadow) -> None:
+        super().__init__(shadow)
+        self._suspects: dict[int, list[tuple[int, int, int]]] = {}
+        """By domain: vCPU, end of S1, and entry, of entries before the thaw was traced."""
+
     @property
     def traced(self) -> Table:
-        """The end of the freeze."""
-        return {Phase: self._on_phase}
+        """The end of the freeze, and the thaw."""
+        return {Phase: self._on_phase, PauseCount: self._on_pause_count}
 
     @property
     def received(self) -> Table:
@@ -95,8 +103,29 @@ class NobodyRuns(Property):
         domain = domain_of(moment.node)
         frozen = self.shadow.frozen.get(domain)
         if frozen is not None:
-            text = f"domain {domain} vCPU {body.vcpu} was entered although the domain is frozen"
-            self.find(text, frozen, moment.position)
+            suspect = (body.vcpu, frozen, moment.position)
+            self._suspects.setdefault(domain, []).append(suspect)
+
+    def _on_pause_count(self, moment: Moment, event: PauseCount) -> None:
+        if event.domain not in self.shadow.frozen:
+            thawed = moment.position if moment.sent_at is None else moment.sent_at
+            self._accuse(event.domain, before=thawed)
+
+    def attempt_over(self, moment: Moment, attempt: Attempt) -> None:
+        """No thaw will clear anybody any more."""
+        for domain in sorted(self._suspects):
+            self._accuse(domain, before=moment.position)
+
+    def finish(self, ending: Ending) -> None:
+        """Nor will one after the end."""
+        for domain in sorted(self._suspects):
+            self._accuse(domain, before=ending.position + 1)
+
+    def _accuse(self, domain: int, before: int) -> None:
+        for vcpu, frozen, entered in self._suspects.pop(domain, []):
+            if entered < before:
+                text = f"domain {domain} vCPU {vcpu} was entered although the domain is frozen"
+                self.find(text, frozen, entered)
 
 
 class GicIsTheSame(Property):

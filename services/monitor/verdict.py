@@ -45,7 +45,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
     `verdict` is `pass`, `violated` (by a finding that is not expected) or `inconclusive`, and
     `trouble` says why the journal decides no more. `properties` maps names to `pass`, `violated`,
-    `inconclusive` or `not reached`.
+    `inconclusive` or `not reached`. `sometimes` names interleavings and whether they occurred.
     """
 
     verdict: str
@@ -56,20 +56,23 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     attempts: tuple[AttemptReport, ...]
     phases: tuple[PhaseReport, ...]
     sometimes: dict[str, bool]
+    turns: int
+    messages: int
 
 
 class Judge:
     """Judges a journal record by record, so a growing one can be followed."""
 
     def __init__(self, board: Board, world: str) -> None:
-        links = Links()
-        self.shadow = Shadow(board, links)
+        self._links = Links()
+        self.shadow = Shadow(board, self._links)
         self.properties = [kind(self.shadow) for kind in PROPERTIES]
         self._sometimes = Sometimes(self.shadow)
-        self._feed = Feed(links, [self.shadow, *self.properties, self._sometimes])
+        self._feed = Feed(self._links, [self.shadow, *self.properties, self._sometimes])
         self._known = board.profile.expected_findings + board.scenario.expected_findings
         self._world = world
         self._position = -1
+        self._turns = 0
         self._now = 0
         self._ended = False
         self._stuck = ""
@@ -80,6 +83,7 @@ class Judge:
         self._position += 1
         if isinstance(record, Turn):
             self._now = max(self._now, record.now)
+            self._turns += 1
             self._feed.turn(self._position, record)
             for effect in record.effects:
                 if isinstance(effect, Trace) and isinstance(effect.event, ScenarioEnded):
@@ -121,6 +125,8 @@ class Judge:
             attempts=tuple(_attempt(attempt) for attempt in self.shadow.attempts),
             phases=tuple(_phase(span) for span in self.shadow.spans),
             sometimes=self._sometimes.reached,
+            turns=self._turns,
+            messages=self._links.messages,
         )
 
     def _ending(self, torn: bool, trouble: str) -> Ending:

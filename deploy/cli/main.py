@@ -1,0 +1,90 @@
+"""The `torpor` command: one module per subcommand; errors are one line, exit codes are four.
+
+0: every property holds, or only expected findings appeared. 1: a property is violated. 2: bad usage
+or bad input. 3: inconclusive.
+"""
+
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any, Final
+
+import typer
+import typer.core
+
+from bus.journal import JournalError
+from bus.runfolder import RunFolderError
+from bus.world.tape import TapeError
+from deploy.cli.check import check
+from deploy.cli.journal import app as journal_app
+from deploy.cli.replay import replay
+from deploy.cli.run import run
+from deploy.cli.schema import schema
+from deploy.loading import UsageError
+
+EXIT_USAGE: Final = 2
+
+CLI_USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
+"""Base of what the command line parser raises for options and arguments that do not fit."""
+
+BAD_INPUT = (UsageError, JournalError, TapeError, RunFolderError)
+
+
+class OneLineErrors(typer.core.TyperGroup):
+    """Bad usage and bad input give one line on stderr and exit code 2, never a traceback."""
+
+    def main(self, *args: Any, **options: Any) -> Any:
+        """Run the command line; always ends in SystemExit."""
+        options["standalone_mode"] = False
+        try:
+            code = super().main(*args, **options)
+        except CLI_USAGE_ERROR as error:
+            code = _complain(_usage_text(error))
+        except BAD_INPUT as error:
+            code = _complain(f"torpor: {error}")
+        except BrokenPipeError:
+            # Whoever read the output has seen enough; there is nowhere left to write to.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            code = 0
+        sys.exit(code or 0)
+
+
+app = typer.Typer(
+    cls=OneLineErrors,
+    name="torpor",
+    help="A bench for Xen-on-Arm suspend-to-RAM that needs no board.",
+    epilog="Example: torpor run seed --world sim --seed 7",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command(epilog="Example: torpor run seed --world sim --seed 7 --json")(run)
+app.command(epilog="Example: torpor check runs/last/journal --json")(check)
+app.command(epilog="Example: torpor replay runs/last/journal")(replay)
+app.command(epilog="Example: torpor schema > docs/scenario.schema.json")(schema)
+app.add_typer(journal_app, name="journal")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Entry point of the `torpor` command."""
+    app(args=None if arguments is None else list(arguments), prog_name="torpor")
+
+
+def _complain(text: str) -> int:
+    typer.echo(text, err=True)
+    return EXIT_USAGE
+
+
+def _usage_text(error: Exception) -> str:
+    """The parser's message on one line, with where to read on; help text stays as it is."""
+    message: str = getattr(error, "format_message", lambda: str(error))()
+    if message.lstrip().startswith("Usage:"):
+        return message
+    context = getattr(error, "ctx", None)
+    command = context.command_path if context is not None else "torpor"
+    text = " ".join(message.split()).rstrip(".")
+    return f"torpor: {text}; see `{command} --help`"
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,131 @@
+"""What a run or a check ends with: a JSON object for machines, tables for people, an exit code."""
+
+import shlex
+import sys
+from pathlib import Path
+
+import msgspec
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from proto.board import Board
+from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Finding
+from services.monitor.verdict import AttemptReport, PhaseReport, Verdict
+
+EXIT_CODES = {PASS: 0, VIOLATED: 1, INCONCLUSIVE: 3}
+STYLES = {PASS: "green", VIOLATED: "red", INCONCLUSIVE: "yellow"}
+
+
+class Report(msgspec.Struct, frozen=True, kw_only=True):
+    """The `--json` object; `processes` are pids of the live world, `replay` is a command."""
+
+    world: str
+    scenario: str
+    platform: str
+    profile: str
+    power_model: str
+    seed: int
+    composition: str
+    verdict: str
+    trouble: str
+    properties: dict[str, str]
+    findings: tuple[Finding, ...]
+    undecided: tuple[str, ...]
+    attempts: tuple[AttemptReport, ...]
+    phases: tuple[PhaseReport, ...]
+    sometimes: dict[str, bool]
+    messages: int
+    turns: int
+    processes: dict[str, int]
+    journal: str
+    replay: str
+    configuration: Board
+
+    @property
+    def exit_code(self) -> int:
+        """The exit code that goes with the verdict."""
+        return EXIT_CODES[self.verdict]
+
+
+def replay_command(path: Path) -> str:
+    """The one command that replays a journal or a tape."""
+    return f"torpor replay {shlex.quote(str(path))}"
+
+
+def report_on(
+    board: Board, world: str, verdict: Verdict, journal: Path, pids: dict[str, int] | None = None
+) -> Report:
+    """A verdict with what it belongs to."""
+    return Report(
+        world=world,
+        scenario=board.scenario.name,
+        platform=board.platform.name,
+        profile=board.profile.name,
+        power_model=board.scenario.power_model,
+        seed=board.scenario.seed,
+        composition=board.composition,
+        processes=pids or {},
+        journal=str(journal),
+        replay=replay_command(journal),
+        configuration=board,
+        **{name: getattr(verdict, name) for name in Verdict.__struct_fields__},
+    )
+
+
+def deliver(report: Report, as_json: bool, console: Console) -> int:
+    """Show a report: JSON to stdout if asked for, tables to `console`; gives the exit code."""
+    if as_json:
+        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(report), indent=2) + b"\n")
+        sys.stdout.buffer.flush()
+    show(report, console)
+    return report.exit_code
+
+
+def show(report: Report, console: Console) -> None:
+    """The tables and lines for people; the last line of a failure replays it."""
+    if report.phases:
+        console.print(_phases(report))
+    console.print(_properties(report))
+    for attempt in report.attempts:
+        console.print(f"attempt {attempt.number}: {attempt.outcome or 'not over'}", highlight=False)
+    for finding in report.findings:
+        console.print(_finding(finding), soft_wrap=True)
+    for text in report.undecided:
+        _line(console, "undecided: ", text)
+    verdict = Text(report.verdict, style=f"bold {STYLES[report.verdict]}")
+    reason = f" ({report.trouble})" if report.trouble else ""
+    console.print(Text.assemble("verdict: ", verdict, reason), soft_wrap=True)
+    counts = f"{report.turns} turns, {report.messages} messages, composition {report.composition}"
+    _line(console, "", counts)
+    _line(console, "journal: ", report.journal)
+    _line(console, "replay:  ", report.replay)
+
+
+def _line(console: Console, label: str, text: str) -> None:
+    """A line that is not folded, so that it can be copied."""
+    console.print(Text(label + text), soft_wrap=True)
+
+
+def _phases(report: Report) -> Table:
+    table = Table("phase", "step", "node", "begin (ms)", "duration (ms)", "error")
+    for phase in report.phases:
+        lasted = "-" if phase.end_ns is None else f"{(phase.end_ns - phase.start_ns) / 1e6:.3f}"
+        begin = f"{phase.start_ns / 1e6:.3f}"
+        error = str(phase.error) if phase.error else ""
+        table.add_row(phase.label, phase.name, phase.node, begin, lasted, error)
+    return table
+
+
+def _properties(report: Report) -> Table:
+    table = Table("property", "verdict")
+    for name, verdict in report.properties.items():
+        table.add_row(name, Text(verdict, style=STYLES.get(verdict, "dim")))
+    return table
+
+
+def _finding(finding: Finding) -> Text:
+    mark = f" [expected: {finding.because}]" if finding.expected else ""
+    where = ", ".join(map(str, finding.positions))
+    style = "dim" if finding.expected else "red"
+    return Text(f"{finding.property}: {finding.text} (records {where}){mark}", style=style)
