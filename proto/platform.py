@@ -80,10 +80,10 @@ class Latencies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     bus: Range = (40, 200)
     timer: Range = (0, 500)
     power_up: Range = (100_000, 900_000)
-    power_down: Range = (20_000, 2_000_000)
+    power_down: Range = (1_000, 20_000)
     system_power: Range = (500_000, 5_000_000)
     block_power: Range = (10_000, 100_000)
-    cache_flush: Range = (5_000, 400_000)
+    cache_flush: Range = (500, 15_000)
 
 
 class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

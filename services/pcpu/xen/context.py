@@ -40,24 +40,33 @@ async def request_reset(pe: Pe, vcpu: Vcpu) -> None:
 
 
 @symbol
-async def context_to_run(pe: Pe, vcpu: Vcpu) -> El1State:
-    """The state to switch in, with a requested reset applied.
+async def apply_reset(pe: Pe, vcpu: Vcpu) -> None:
+    """Write the resume context into the state of a vCPU that does not run."""
+    cells = pe.xen.vcpu[vcpu.index]
+    entry, context_id = await pe.load_burst((cells.resume_entry, cells.resume_context_id))
+    state = await load_context(pe, vcpu)
+    await store_context(pe, vcpu, _reset(state, entry, context_id))
 
-    A reset keeps the virtual interrupt interface: pending interrupts outlive SYSTEM_SUSPEND.
-    """
+
+@symbol
+async def context_to_run(pe: Pe, vcpu: Vcpu) -> El1State:
+    """The state to switch in, with a requested reset applied."""
     cells = pe.xen.vcpu[vcpu.index]
     row = await pe.load_burst(
         (*cells.context, cells.reset_pending, cells.resume_entry, cells.resume_context_id)
     )
-    list_registers = pe.board.platform.list_registers
-    state = unflatten(row[:-3], list_registers)
+    state = unflatten(row[:-3], pe.board.platform.list_registers)
     pending, entry, context_id = row[-3:]
     if not pending:
         return state
     await pe.store(cells.reset_pending, 0)
-    fresh = reset_state(entry, context_id, list_registers, state.cntvoff)
+    return _reset(state, entry, context_id)
+
+
+def _reset(state: El1State, entry: int, context_id: int) -> El1State:
+    """A reset keeps the virtual interrupt interface: what is pending outlives SYSTEM_SUSPEND."""
     return replace(
-        fresh,
+        reset_state(entry, context_id, len(state.lrs), state.cntvoff),
         lrs=state.lrs,
         vmcr=state.vmcr,
         apr=state.apr,

@@ -39,7 +39,7 @@ CPU_CHAIN: dict[CpuEvent, tuple[str, ...]] = {
         "migrate_tasklets_from_cpu",
         "cpu_disable_scheduler",
     ),
-    CpuEvent.RESUME_FAILED: (),
+    CpuEvent.RESUME_FAILED: ("cpu_disable_scheduler",),
 }
 """Event to the callbacks that run on the CPU which calls cpu_up or cpu_down, in order."""
 

@@ -4,6 +4,7 @@ from proto.ids import CpuIndex
 from proto.image import symbol
 from proto.machine import Halt
 from proto.psci import Affinity, Psci, PsciError, error_name
+from proto.traces import PeHalted
 from services.pcpu.pe import Pe
 from services.pcpu.xen.console import printk
 
@@ -24,9 +25,20 @@ async def call_psci_cpu_on(pe: Pe, cpu: CpuIndex) -> int:
 
 @symbol
 async def call_psci_cpu_off(pe: Pe) -> None:
-    """Turn this CPU off; a refusal panics."""
+    """Turn this CPU off; does not come back.
+
+    A refusal panics. Where the boot CPU asks firmware whether the CPU is off (`cpu_kill:
+    affinity_info`), the refused CPU stands still instead, so that the suspend can be abandoned.
+    """
     error = await pe.smc(Psci.CPU_OFF)
-    raise Halt(f"PSCI cpu off failed for CPU{pe.cpu} err={error} ({error_name(error)})")
+    refusal = f"PSCI cpu off failed for CPU{pe.cpu} err={error} ({error_name(error)})"
+    if pe.board.profile.cpu_kill == "dead_flag":
+        await panic(pe, refusal)
+    await printk(pe, refusal)
+    while True:
+        await pe.wfi()
+        # Nobody handles interrupts here; the interface is closed, so none should end the sleep.
+        assert not pe.irq_line, f"CPU{pe.cpu} is offline and was sent an interrupt"
 
 
 @symbol
@@ -56,3 +68,12 @@ async def call_psci_system_suspend(pe: Pe) -> int:
 async def call_psci_system_off(pe: Pe) -> None:
     """Switch the machine off."""
     await pe.smc(Psci.SYSTEM_OFF)
+
+
+@symbol
+async def panic(pe: Pe, message: str) -> None:
+    """Say why, and take the machine down, as Xen does with `noreboot` (xen/common/panic)."""
+    await printk(pe, f"Panic on CPU {pe.cpu}: {message}")
+    pe.trace(PeHalted(message))
+    await call_psci_system_off(pe)
+    raise Halt("firmware returned from SYSTEM_OFF")

@@ -119,7 +119,8 @@ async def scheduler_enable(pe: Pe) -> None:
 async def cpu_disable_scheduler(pe: Pe, cpu: CpuIndex) -> int:
     """Move the vCPUs of a dead CPU and their interrupts to this one (CPU_DEAD).
 
-    Not during system suspend: the CPU comes back, and its vCPUs are still there.
+    Not during system suspend: the CPU is meant to come back, and finds its vCPUs where they were.
+    One that does not is treated as dead then (CPU_RESUME_FAILED).
     """
     if await pe.load(pe.xen.system.system_state) == SystemState.SUSPEND:
         return 0

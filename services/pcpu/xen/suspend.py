@@ -13,7 +13,7 @@ from proto.image import symbol
 from proto.messages import AtomicOp
 from services.pcpu.pe import Pe
 from services.pcpu.xen.console import printk
-from services.pcpu.xen.context import request_reset
+from services.pcpu.xen.context import apply_reset
 from services.pcpu.xen.domain import VPF_BLOCKED, domain_pause, domain_unpause, vcpu_wake
 from services.pcpu.xen.memory import EL2_REGISTERS
 from services.pcpu.xen.mm import update_identity_mapping
@@ -200,6 +200,6 @@ async def restore_context(pe: Pe) -> None:
 async def resume_initiator(pe: Pe) -> None:
     """The domain that asked for the sleep starts at its resume entry, slept or not (R9)."""
     vcpu = pe.xen.vcpus[await pe.load(pe.xen.suspend.initiator)]
-    await request_reset(pe, vcpu)
+    await apply_reset(pe, vcpu)
     await pe.atomic(AtomicOp.CLEAR, pe.xen.vcpu[vcpu.index].pause_flags, VPF_BLOCKED)
     await vcpu_wake(pe, vcpu)

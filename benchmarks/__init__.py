@@ -1,0 +1,1 @@
+"""Measurements of the bus, the simulator and the suspend cycle: `make bench`."""
