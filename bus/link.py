@@ -8,13 +8,18 @@ state is asked before every wait.
 import select
 import signal
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from types import FrameType
 
 import zmq
 
 from bus.frames import Unreachable
+
+# Plain numbers: arithmetic on zmq's flag enums costs as much as a system call.
+_EVENTS = zmq.EVENTS
+_POLLIN = int(zmq.POLLIN)
+_NOBLOCK = int(zmq.NOBLOCK)
 
 READ_AT_ONCE = 64
 """Frames taken off a socket before its user gets to do something else."""
@@ -46,18 +51,25 @@ class _Link:
         self._socket.setsockopt(zmq.RCVHWM, limits.queued_frames)
         self._socket.setsockopt(zmq.LINGER, 0)
         self._fd = int(self._socket.getsockopt(zmq.FD))
+        self._get: Callable[[int], int] = self._socket.getsockopt  # type: ignore[assignment]
         self._watched = [self._fd, *watch]
+        self._busy = False
         self._linger_ms = limits.linger_ms
 
     def wait(self, timeout_s: float | None) -> list[int]:
         """Wait until a frame may be there, or a watched descriptor; returns the latter."""
-        if self._readable():
-            timeout_s = 0
-        ready, _, _ = select.select(self._watched, (), (), timeout_s)
-        return [fd for fd in ready if fd != self._fd]
+        self._busy = self._readable()
+        ready = select.select(self._watched, (), (), 0 if self._busy else timeout_s)[0]
+        if self._fd in ready:
+            ready.remove(self._fd)
+        return ready
 
     def _readable(self) -> bool:
-        return bool(int(self._socket.getsockopt(zmq.EVENTS)) & zmq.POLLIN)
+        return bool(self._get(_EVENTS) & _POLLIN)
+
+    def _more(self, taken: int) -> bool:
+        """Whether to take another frame: only a link that did not have to wait has several."""
+        return self._busy and taken < READ_AT_ONCE and self._readable()
 
     def close(self, *, flush: bool = False) -> None:
         """Close; with `flush`, frames on their way get up to `linger_ms` to leave."""
@@ -86,17 +98,22 @@ class HubLink(_Link):
     def receive(self) -> list[tuple[bytes, bytes]]:
         """Frames that are there, each with its connection; never waits."""
         frames: list[tuple[bytes, bytes]] = []
-        sock = self._socket
-        while len(frames) < READ_AT_ONCE and self._readable():
-            parts = sock.recv_multipart(zmq.NOBLOCK)
-            # Ours are always one part behind the connection; others must fail to decode.
-            frames.append((parts[0], parts[1] if len(parts) == 2 else b""))
+        receive = self._socket.recv_multipart
+        try:
+            while True:
+                parts = receive(_NOBLOCK)
+                # Ours are always one part behind the connection; others must fail to decode.
+                frames.append((parts[0], parts[1] if len(parts) == 2 else b""))
+                if not self._more(len(frames)):
+                    break
+        except zmq.Again:
+            pass
         return frames
 
     def send(self, connection: bytes, frame: bytes) -> bool:
         """Send a frame; False if the connection's queue is full. Raises `Unreachable`."""
         try:
-            self._socket.send_multipart((connection, frame), zmq.NOBLOCK)
+            self._socket.send_multipart((connection, frame), _NOBLOCK)
         except zmq.Again:
             return False
         except zmq.ZMQError as error:
@@ -120,9 +137,14 @@ class HostLink(_Link):
     def receive(self) -> list[bytes]:
         """Frames that are there; never waits."""
         frames: list[bytes] = []
-        sock = self._socket
-        while len(frames) < READ_AT_ONCE and self._readable():
-            frames.append(sock.recv(zmq.NOBLOCK))
+        receive = self._socket.recv
+        try:
+            while True:
+                frames.append(receive(_NOBLOCK))
+                if not self._more(len(frames)):
+                    break
+        except zmq.Again:
+            pass
         return frames
 
     def send(self, frame: bytes) -> None:
