@@ -49,8 +49,10 @@ def test_a_reset_vcpu_has_the_architecture_s_values() -> None:
 
     assert (state.pc, state.pstate, state.x[0]) == (0x4000_0000, PSTATE_ENTRY, 0xC0FFEE)
     assert state.sysregs[SYSREG_INDEX["SCTLR_EL1"]] == SCTLR_EL1_RESET
-    assert not any(state.x[1:]) and sum(state.sysregs) == SCTLR_EL1_RESET
-    assert len(state.x) == GPRS and len(state.sysregs) == len(SYSREGS)
+    assert not any(state.x[1:])
+    assert sum(state.sysregs) == SCTLR_EL1_RESET
+    assert len(state.x) == GPRS
+    assert len(state.sysregs) == len(SYSREGS)
     assert state.lrs == (0, 0, 0, 0)
     assert (state.vmcr, state.apr, state.cntv_ctl, state.cntvoff) == (0, 0, 0, 7)
 
@@ -71,5 +73,6 @@ def test_a_word_is_found_by_the_name_of_its_register() -> None:
 
 def test_a_token_is_no_address() -> None:
     """Tokens are told from entry addresses by bit 63 and carry their number."""
-    assert is_token(token(5)) and token_counter(token(5)) == 5
+    assert is_token(token(5))
+    assert token_counter(token(5)) == 5
     assert not is_token(0x4000_0000)
