@@ -61,11 +61,6 @@ def is_token(pc: int) -> bool:
     return bool(pc & TOKEN)
 
 
-def token_counter(pc: int) -> int:
-    """The number of the interruption that a token stands for."""
-    return pc & ~TOKEN
-
-
 def reset_state(entry: int, context_id: int, list_registers: int, cntvoff: int) -> El1State:
     """A vCPU that starts at `entry` with x0 = `context_id` and everything else reset.
 

@@ -112,6 +112,17 @@ def test_the_workload_runs_one_round_a_tick_on_every_vcpu() -> None:
     assert {event.intid for event in xen.traced(GuestIrq)} == {27}
 
 
+def test_the_workload_reports_nothing_before_its_first_round() -> None:
+    """A verdict on no work at all would be no evidence."""
+    xen = booted()
+    xen.run_line("work", "work: 0 rounds")
+    assert xen.traced(GuestWork) == []
+
+    xen.run(lambda: bool(xen.traced(GuestWork)))
+
+    assert xen.traced(GuestWork)[0].rounds == 1
+
+
 def test_a_tick_costs_few_exits() -> None:
     """One interrupt and one WFI for each tick, and one exit for the timer."""
     xen = booted()

@@ -22,7 +22,7 @@ COMPUTE_NS = 20_000
 """Compute time in the middle of a round."""
 
 REPORT_ROUNDS = 16
-"""A vCPU reports its workload in the journal every so many rounds."""
+"""A vCPU reports its workload in the journal after its first round, then every so many."""
 
 GOLDEN_RATIO = 0x9E37_79B9_7F4A_7C15
 
@@ -35,10 +35,12 @@ def violation(cpu: GuestCpu, detail: str) -> None:
 
 
 def report(cpu: GuestCpu) -> None:
-    """Put the state of the workload into the journal."""
+    """Put the state of the workload into the journal; before its first round there is none."""
+    rounds = own(cpu, PerCpu.ROUNDS)
+    if not rounds:
+        return
     intact = not cpu.load_word(kernel(Kernel.VIOLATIONS))
     detail = "" if intact else "a violation was reported before"
-    rounds = own(cpu, PerCpu.ROUNDS)
     cpu.trace(GuestWork(cpu.domain.spec.id, cpu.vcpu, rounds, intact, detail))
 
 
@@ -143,5 +145,5 @@ async def linux_workload_round(cpu: GuestCpu) -> None:
     check_ticket(cpu, ticket)
     set_own(cpu, PerCpu.PATTERN_CHECKSUM, _checksum(cpu))
     set_own(cpu, PerCpu.ROUNDS, rounds)
-    if rounds % REPORT_ROUNDS == 0:
+    if rounds % REPORT_ROUNDS == 1:
         report(cpu)
