@@ -1,7 +1,7 @@
 """Hosts nodes in a process: waits for envelopes and timers, runs turns, sends each as one frame."""
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from bus.clock import BoardClock
@@ -35,7 +35,8 @@ class Identity:
 class Host:
     """The nodes of one process on the bus; a process without nodes only says hello and stays.
 
-    `seed` seeds the draws of timers inside their windows.
+    `seed` seeds the draws of timers inside their windows. `on_crash` is called before the hub
+    hears of a crash: once it has, the process is terminated like all others.
     """
 
     def __init__(
@@ -46,10 +47,12 @@ class Host:
         seed: int,
         limits: Limits | None = None,
         wakeup_fd: int | None = None,
+        on_crash: Callable[[NodeCrash], None] | None = None,
     ) -> None:
         watched = () if wakeup_fd is None else (wakeup_fd,)
         self._link = HostLink(endpoint, limits or Limits(), watched)
         self._identity = identity
+        self._on_crash = on_crash
         self._runner = Runner(nodes, identity.incarnation, f"{seed}/{identity.process}")
         self._clock: BoardClock | None = None
 
@@ -71,6 +74,8 @@ class Host:
                 self._serve_once()
         except NodeCrash as crash:
             crashed = True
+            if self._on_crash is not None:
+                self._on_crash(crash)
             self._link.send(encode(Crash(crash.node, crash.reason)))
             raise
         finally:

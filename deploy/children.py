@@ -1,6 +1,7 @@
 """Child processes of a live run: each with its own logs, watched by pidfd, ended for certain."""
 
 import os
+import select
 import selectors
 import signal
 import subprocess
@@ -64,9 +65,13 @@ class Children:
         child = Child(name, popen, os.pidfd_open(popen.pid), stderr)
         self.pids[name] = popen.pid
         self._alive[name] = child
-        self._selector.register(
-            child.pidfd, selectors.EVENT_READ, lambda: self._on_end(name, *self._reap(child))
-        )
+        self._selector.register(child.pidfd, selectors.EVENT_READ, lambda: self._ended(child))
+
+    def settle(self, name: str, limit_s: float) -> None:
+        """Wait for one process that is known to be ending; `on_end` is called if it does."""
+        child = self._alive.get(name)
+        if child is not None and select.select([child.pidfd], (), (), limit_s)[0]:
+            self._ended(child)
 
     def end(self, limit_s: float) -> None:
         """SIGTERM to all that are left, then SIGKILL to those still there after the limit."""
@@ -79,6 +84,10 @@ class Children:
             except subprocess.TimeoutExpired:
                 child.popen.kill()
             self._reap(child)
+
+    def _ended(self, child: Child) -> None:
+        if child.name in self._alive:  # An event of this round may have settled it already.
+            self._on_end(child.name, *self._reap(child))
 
     def _reap(self, child: Child) -> tuple[str, int]:
         """Forget a process that has ended, or is about to; returns why and its exit code."""

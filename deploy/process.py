@@ -79,16 +79,17 @@ def main() -> None:
     try:
         if args.name == INTERCONNECT:
             _interconnect(board, session, nodes, socket.socket(fileno=args.control_fd), wakeup_fd)
-        else:
-            _host(board, session, args.name, nodes, args.endpoint, wakeup_fd)
+            return
+        Host(
+            Identity(args.name, board.composition, session.token),
+            nodes,
+            args.endpoint,
+            board.scenario.seed,
+            Limits(session.queued_frames),
+            wakeup_fd,
+            lambda crash: _log_crash(log, crash),
+        ).run()
     except NodeCrash as crash:
-        log.error(
-            "crashed",
-            node=crash.node,
-            virtual_time=crash.now,
-            cause=str(crash.cause),
-            exc_info=True,
-        )
         _fail(str(crash), EXIT_FAULT)
     except Undecodable as error:
         log.error("undecodable", exc_info=True)
@@ -128,23 +129,14 @@ def _interconnect(
     ).run()
 
 
-def _host(
-    board: Board,
-    session: Session,
-    name: str,
-    nodes: Mapping[NodeId, Node],
-    endpoint: str,
-    wakeup_fd: int,
-) -> None:
-    """Run nodes on the bus until terminated."""
-    Host(
-        Identity(name, board.composition, session.token),
-        nodes,
-        endpoint,
-        board.scenario.seed,
-        Limits(session.queued_frames),
-        wakeup_fd,
-    ).run()
+def _log_crash(log: structlog.typing.FilteringBoundLogger, crash: NodeCrash) -> None:
+    log.error(
+        "crashed",
+        node=crash.node,
+        virtual_time=crash.now,
+        cause=None if crash.cause is None else list(msgspec.structs.astuple(crash.cause)),
+        exc_info=crash.__cause__,
+    )
 
 
 def _arguments() -> argparse.Namespace:

@@ -60,8 +60,8 @@ class LiveResult:
     """How a live run went.
 
     `ended`: the scenario has. `crashed`: a node raised or sent what the hub stops at. `died`: a
-    process was lost; `died` then names it, why, and how far the board had come. `timeout`: real time ran
-    out. `interrupted`: Ctrl-C or SIGTERM. `reason` is one line.
+    process was lost; `died` then names it, why, and how far the board had come. `timeout`: real
+    time ran out. `interrupted`: Ctrl-C or SIGTERM. `reason` is one line.
     """
 
     outcome: Outcome
@@ -217,6 +217,8 @@ class Supervisor:
                     self._conclude("ended", reason)
                 case Over(outcome, reason, process):
                     self._hub_done = True
+                    if outcome == "died":  # How it died is known better here than there.
+                        self._children.settle(process, HUB_LIMIT_S)
                     self._conclude("died" if outcome == "died" else "crashed", reason, process)
         if self._control.closed:
             self._selector.unregister(self._control)

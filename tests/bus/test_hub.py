@@ -1,0 +1,322 @@
+"""The hub's core without sockets: who is let in, what is checked, where turns and messages go."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+
+from bus.frames import Deliver, Go, Hello, Refused, Unreachable, decode_to_host
+from bus.hub import STRANGERS_JOURNALLED, Hub, Over, Plan
+from bus.journal import Header, HubEvent, JournalWriter, Record, read_journal
+from bus.runner import Runner
+from proto.board import Board
+from proto.codec import encode
+from proto.ids import DRAM, BoardNs, Incarnation, NodeId
+from proto.messages import Load, Reply
+from proto.node import ProtocolError
+from proto.traces import ScenarioEnded
+from proto.turn import (
+    Effect,
+    Envelope,
+    MessageId,
+    Received,
+    Send,
+    SetTimer,
+    Start,
+    Trace,
+    Turn,
+)
+
+PE0, PE1 = NodeId("pe0"), NodeId("pe1")
+ONE = Incarnation(1)
+LEFT, RIGHT = b"\x00left", b"\x00right"
+
+
+class Memory:
+    """Answers loads, refuses all else, and ticks once."""
+
+    id = DRAM
+
+    def on_start(self, now: BoardNs) -> Sequence[Effect]:
+        return [SetTimer("tick", 500, 500)]
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        if not isinstance(envelope.body, Load):
+            raise ProtocolError("only loads")
+        return [Send(envelope.id.src, Reply(envelope.body.tx, 42))]
+
+    def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
+        return [Send(PE1, Reply(0, 7))]
+
+
+class Bench:
+    """A hub with two processes, `left` (pe0) and `right` (pe1), and dram of its own."""
+
+    def __init__(self, folder: Path, board: Board) -> None:
+        self.path = folder / "journal"
+        self.now = 0
+        self.sent: list[tuple[bytes, bytes]] = []
+        self.full: set[bytes] = set()
+        self.gone: set[bytes] = set()
+        header = Header(world="live", seed=0, composition="c0ffee", board=board)
+        self.journal = JournalWriter(self.path, header)
+        self.hub = Hub(
+            Plan({"left": (PE0,), "right": (PE1,)}, "c0ffee", "secret", 10),
+            self.journal,
+            Runner({DRAM: Memory()}, ONE, "0"),
+            lambda: BoardNs(self.now),
+            self._send,
+        )
+
+    def _send(self, connection: bytes, frame: bytes) -> bool:
+        if connection in self.gone:
+            raise Unreachable
+        if connection in self.full:
+            return False
+        self.sent.append((connection, frame))
+        return True
+
+    def go(self) -> "Bench":
+        self.hub.feed(LEFT, hello("left", PE0))
+        self.hub.feed(RIGHT, hello("right", PE1))
+        assert self.hub.complete
+        self.hub.start(encode(Go(0, 1.0)))
+        self.sent.clear()
+        return self
+
+    def turn(self, connection: bytes, turn: Turn) -> None:
+        self.hub.feed(connection, encode(turn))
+        self.hub.flush()
+
+    def delivered(self, connection: bytes) -> list[Envelope]:
+        envelopes: list[Envelope] = []
+        for to, data in self.sent:
+            frame = decode_to_host(data)
+            if to == connection and isinstance(frame, Deliver):
+                envelopes += frame.envelopes
+        return envelopes
+
+    def records(self) -> list[Record]:
+        self.journal.flush()
+        return read_journal(self.path).records
+
+    def events(self) -> list[tuple[str, str]]:
+        return [(r.kind, r.who) for r in self.records() if isinstance(r, HubEvent)]
+
+
+@pytest.fixture
+def bench(tmp_path: Path, board: Board) -> Iterator[Bench]:
+    """A hub before any hello, whose queues hold ten messages."""
+    bench = Bench(tmp_path, board)
+    yield bench
+    bench.journal.close()
+
+
+def hello(process: str, *nodes: NodeId, composition: str = "c0ffee", **other: object) -> bytes:
+    token = str(other.get("token", "secret"))
+    version = int(str(other.get("version", 1)))
+    return encode(Hello(process, nodes, ONE, composition, token, 123, version))
+
+
+def turn(
+    node: NodeId, number: int, *effects: Effect, seq: int = 0, cause: MessageId | None = None
+) -> Turn:
+    answered = Start() if cause is None else Received(cause)
+    return Turn(node, ONE, number, answered, 10, seq, effects)
+
+
+def test_go_comes_when_all_are_there(bench: Bench) -> None:
+    """Every process is told to go once the last has said hello, and dram starts."""
+    bench.hub.feed(LEFT, hello("left", PE0))
+    assert not bench.hub.complete
+    bench.hub.feed(RIGHT, hello("right", PE1))
+    bench.hub.start(encode(Go(99, 2.0)))
+
+    assert [(to, decode_to_host(data)) for to, data in bench.sent] == [
+        (LEFT, Go(99, 2.0)),
+        (RIGHT, Go(99, 2.0)),
+    ]
+    records = bench.records()
+    assert [getattr(record, "kind", "") for record in records] == ["peer_up", "peer_up", ""]
+    assert isinstance(records[2], Turn)
+    assert records[2].node == DRAM
+
+
+def test_a_message_crosses_with_its_identity_and_cause(bench: Bench) -> None:
+    """Sends are numbered from first_seq in their order and carry the turn's input as cause."""
+    bench.go().turn(LEFT, turn(PE0, 0, Send(PE1, Load(1, 8)), Send(PE1, Load(2, 8))))
+    bench.turn(RIGHT, turn(PE1, 0, Send(PE0, Reply(1)), cause=MessageId(PE0, ONE, 0)))
+
+    assert bench.delivered(RIGHT) == [
+        Envelope(MessageId(PE0, ONE, 0), PE1, None, Load(1, 8)),
+        Envelope(MessageId(PE0, ONE, 1), PE1, None, Load(2, 8)),
+    ]
+    assert bench.delivered(LEFT) == [
+        Envelope(MessageId(PE1, ONE, 0), PE0, MessageId(PE0, ONE, 0), Reply(1))
+    ]
+
+
+def test_own_nodes_answer_without_a_hop(bench: Bench) -> None:
+    """dram's turn is journalled right behind the turn that it answers."""
+    bench.go().turn(LEFT, turn(PE0, 0, Send(DRAM, Load(5, 8))))
+
+    [answer] = bench.delivered(LEFT)
+    assert answer.body == Reply(5, 42)
+    assert answer.cause == MessageId(PE0, ONE, 0)
+    turns = [record for record in bench.records() if isinstance(record, Turn)]
+    assert [(t.node, t.number) for t in turns] == [(DRAM, 0), (PE0, 0), (DRAM, 1)]
+
+
+def test_timers_of_own_nodes_fire(bench: Bench) -> None:
+    """A timer of dram fires when board time has reached it, not before."""
+    bench.go()
+    bench.now = 499
+    bench.hub.fire()
+    assert not bench.delivered(RIGHT)
+    bench.now = 500
+    bench.hub.fire()
+    bench.hub.flush()
+
+    assert [envelope.body for envelope in bench.delivered(RIGHT)] == [Reply(0, 7)]
+
+
+@pytest.mark.parametrize(
+    ("frame", "complaint"),
+    [
+        (hello("left", PE0, token="guessed"), "does not belong to this run"),
+        (hello("left", PE0, composition="other"), "its composition is other, the hub's c0ffee"),
+        (hello("left", PE0, version=99), "interface version 99"),
+        (hello("middle", PE0), "no process of this name"),
+        (hello("left", PE1), "hosts pe1, expected pe0"),
+        (encode(turn(PE0, 0)), "not a hello"),
+        (b"", "not a hello"),
+        (b"\xff\xff", "not a hello"),
+    ],
+    ids=["token", "composition", "version", "name", "nodes", "turn", "empty", "junk"],
+)
+def test_who_does_not_belong_is_refused(bench: Bench, frame: bytes, complaint: str) -> None:
+    """A refusal is answered and journalled; it does not stop the run."""
+    bench.hub.feed(b"x", frame)
+
+    [(to, answer)] = bench.sent
+    refusal = decode_to_host(answer)
+    assert to == b"x"
+    assert isinstance(refusal, Refused)
+    assert complaint in refusal.reason
+    assert bench.hub.over is None
+    assert bench.hub.counts["unauthorised"] == 1
+
+
+def test_a_second_process_of_a_name_is_refused(bench: Bench) -> None:
+    """Nobody takes the place of a process that is there."""
+    bench.go().hub.feed(b"x", hello("left", PE0))
+
+    assert [to for to, _ in bench.sent] == [b"x"]
+    assert bench.hub.over is None
+
+
+def test_many_strangers_are_counted_without_filling_the_journal(bench: Bench) -> None:
+    """Records of refusals are bounded, their count is not."""
+    for _ in range(STRANGERS_JOURNALLED + 50):
+        bench.hub.feed(b"x", b"junk")
+
+    assert len(bench.events()) == STRANGERS_JOURNALLED
+    assert bench.hub.counts["unauthorised"] == STRANGERS_JOURNALLED + 50
+
+
+@pytest.mark.parametrize(
+    ("frame", "kind"),
+    [
+        (b"\xc1", "undecodable"),
+        (encode(["turn", "pe0", 1]), "undecodable"),
+        (encode(turn(PE0, 1)), "stale"),
+        (encode(turn(PE0, 0, seq=3)), "stale"),
+        (encode(Turn(PE0, Incarnation(2), 0, Start(), 0, 0, ())), "stale"),
+        (encode(turn(PE1, 0)), "unauthorised"),
+        (encode(turn(DRAM, 1)), "unauthorised"),
+        (encode(turn(PE0, 0, Send(NodeId("pe9"), Load(1, 8)))), "undeliverable"),
+        (encode(turn(PE0, 0, Send(DRAM, Reply(1)))), "peer_down"),
+        (hello("left", PE0), "unauthorised"),
+    ],
+    ids=[
+        "junk",
+        "short turn",
+        "turn skipped",
+        "message skipped",
+        "incarnation",
+        "another's turn",
+        "the hub's turn",
+        "unknown node",
+        "node raises",
+        "hello again",
+    ],
+)
+def test_faulty_frames_of_our_own_stop_the_run(bench: Bench, frame: bytes, kind: str) -> None:
+    """What one of our processes must not send is journalled and ends the run."""
+    bench.go().hub.feed(LEFT, frame)
+
+    assert bench.hub.over is not None
+    assert bench.hub.over.outcome == "crashed"
+    assert [event[0] for event in bench.events()[2:]] == [kind, "end"]
+
+
+def test_a_repeated_turn_is_stale(bench: Bench) -> None:
+    """The same turn twice is not accepted twice."""
+    bench.go().turn(LEFT, turn(PE0, 0, Send(PE1, Load(1, 8))))
+    bench.turn(LEFT, turn(PE0, 0, Send(PE1, Load(1, 8))))
+
+    assert bench.events()[2:] == [("stale", PE0), ("end", "hub")]
+    assert len(bench.delivered(RIGHT)) == 1
+
+
+def test_turns_before_go_are_stale(bench: Bench) -> None:
+    """No node runs before all processes are there."""
+    bench.hub.feed(LEFT, hello("left", PE0))
+    bench.hub.feed(LEFT, encode(turn(PE0, 0)))
+
+    assert ("stale", PE0) in bench.events()
+
+
+def test_a_full_connection_does_not_hold_up_others(bench: Bench) -> None:
+    """Messages for a process that does not read wait, in order; others get theirs."""
+    bench.go().full.add(LEFT)
+    bench.turn(RIGHT, turn(PE1, 0, Send(PE0, Load(1, 8)), Send(PE1, Load(2, 8))))
+    assert not bench.delivered(LEFT)
+    assert [envelope.body for envelope in bench.delivered(RIGHT)] == [Load(2, 8)]
+    assert not bench.hub.flush()
+    bench.full.clear()
+    bench.turn(RIGHT, turn(PE1, 1, Send(PE0, Load(3, 8)), seq=2))
+
+    assert [envelope.body for envelope in bench.delivered(LEFT)] == [Load(1, 8), Load(3, 8)]
+    assert bench.hub.flush()
+
+
+def test_an_overflow_is_journalled_and_stops_the_run(bench: Bench) -> None:
+    """The queue of a process is bounded."""
+    bench.go().full.add(LEFT)
+    for number in range(11):
+        bench.turn(RIGHT, turn(PE1, number, Send(PE0, Load(1, 8)), seq=number))
+
+    assert bench.events()[2:] == [("overflow", "left"), ("end", "hub")]
+
+
+def test_a_process_that_is_gone_stops_the_run(bench: Bench) -> None:
+    """A message for a dead process is undeliverable."""
+    bench.go().gone.add(RIGHT)
+    bench.turn(LEFT, turn(PE0, 0, Send(PE1, Load(1, 8))))
+
+    assert bench.hub.over == Over("died", "right: the process is gone", "right")
+    assert bench.events()[2:] == [("undeliverable", "right"), ("end", "hub")]
+
+
+def test_the_end_of_the_scenario_is_noticed(bench: Bench) -> None:
+    """ScenarioEnded ends the run behind the turn that carries it; later frames are ignored."""
+    bench.go().turn(LEFT, turn(PE0, 0, Trace(ScenarioEnded("done"))))
+    bench.turn(RIGHT, turn(PE1, 0, Send(PE0, Load(1, 8))))
+
+    assert bench.hub.over == Over("ended", "done")
+    last, end = bench.records()[-2:]
+    assert isinstance(last, Turn)
+    assert last.node == PE0
+    assert isinstance(end, HubEvent)
+    assert (end.kind, end.text) == ("end", "ended: done")

@@ -1,0 +1,89 @@
+"""The run folder: private, exclusive, and its sockets fit."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+
+from bus.runfolder import IPC_PATH_MAX, RunFolder, RunFolderError
+
+
+def test_fresh_folders_are_private_and_distinct(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a path each run gets a folder of its own under $TORPOR_RUNS."""
+    monkeypatch.setenv("TORPOR_RUNS", str(tmp_path / "runs"))
+    with RunFolder() as one, RunFolder() as two:
+        assert one.path != two.path
+        assert one.path.parent == tmp_path / "runs"
+        assert one.path.stat().st_mode & 0o777 == 0o700
+        assert one.logs.is_dir()
+
+
+def test_without_a_setting_runs_lie_here(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The default root is ./runs."""
+    monkeypatch.delenv("TORPOR_RUNS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    with RunFolder() as folder:
+        assert folder.path.parent == tmp_path / "runs"
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
+    """Two runs never share a folder; when the first has ended it is free."""
+    with RunFolder(tmp_path / "r"):
+        with pytest.raises(RunFolderError, match="is in use by another run") as refusal:
+            RunFolder(tmp_path / "r")
+        assert "\n" not in str(refusal.value)
+    RunFolder(tmp_path / "r").close()
+
+
+def test_what_an_earlier_run_left_is_cleared(tmp_path: Path) -> None:
+    """An old journal or state is not taken for the new run's."""
+    with RunFolder(tmp_path / "r") as folder:
+        folder.write_state({"state": "ended"})
+        folder.journal.write_bytes(b"old")
+        (folder.logs / "pcpu0.err").write_text("old")
+    with RunFolder(tmp_path / "r") as folder:
+        assert not folder.journal.exists()
+        assert not folder.state.exists()
+        assert not list(folder.logs.iterdir())
+
+
+@pytest.mark.parametrize("kind", ["foreign", "file"])
+def test_other_places_are_refused(tmp_path: Path, kind: str) -> None:
+    """A folder with something else in it, or a file, is left alone."""
+    place = tmp_path / "place"
+    if kind == "file":
+        place.write_text("mine")
+    else:
+        place.mkdir()
+        (place / "thesis.tex").write_text("mine")
+
+    with pytest.raises(RunFolderError, match="choose another"):
+        RunFolder(place)
+
+
+def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
+    """An error of the file system is one line."""
+    (tmp_path / "file").write_text("")
+    with pytest.raises(RunFolderError, match="cannot use run folder"):
+        RunFolder(tmp_path / "file" / "r")
+
+
+def test_state_is_json(tmp_path: Path) -> None:
+    """People and tools find the pids there."""
+    with RunFolder(tmp_path / "r") as folder:
+        folder.write_state({"pids": {"pcpu0": 12}})
+        assert json.loads(folder.state.read_text()) == {"pids": {"pcpu0": 12}}
+
+
+def test_long_paths_get_a_short_private_socket(tmp_path: Path) -> None:
+    """An ipc path is at most 107 bytes; the substitute is private and goes with the run."""
+    with RunFolder(tmp_path / ("x" * 90) / ("y" * 90)) as folder:
+        endpoint = folder.ipc_endpoint()
+        socket_folder = Path(endpoint.removeprefix("ipc://")).parent
+        assert len(os.fsencode(endpoint.removeprefix("ipc://"))) <= IPC_PATH_MAX
+        assert endpoint == folder.ipc_endpoint()
+        assert socket_folder.stat().st_mode & 0o777 == 0o700
+    assert not socket_folder.exists()
