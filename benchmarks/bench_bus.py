@@ -21,7 +21,7 @@ from bus.host import FIRST_LIFE, Host, Identity
 from bus.hub import Plan
 from bus.interconnect import Control, Interconnect
 from bus.journal import Header, JournalWriter, read_journal
-from bus.link import terminate_on_sigterm
+from bus.link import Termination
 from bus.runner import Runner
 from proto.board import Board
 from proto.ids import DRAM, BoardNs, NodeId
@@ -150,9 +150,10 @@ def _through_hub(processes: dict[str, list[Node]]) -> tuple[float, float, float]
 
 
 def _host(name: str, nodes: list[Node], endpoint: str, composition: str) -> None:
-    wakeup_fd = terminate_on_sigterm()
+    termination = Termination()
+    termination.install()
     identity = Identity(name, composition, TOKEN)
-    Host(identity, {node.id: node for node in nodes}, endpoint, 0, wakeup_fd=wakeup_fd).run()
+    Host(identity, {node.id: node for node in nodes}, endpoint, 0, termination=termination).run()
 
 
 def _cpu_s() -> float:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from bus.clock import BoardClock
 from bus.frames import Crash, Deliver, Go, Hello, Refused, decode_to_host
-from bus.link import HostLink, Limits
+from bus.link import HostLink, Limits, Termination
 from bus.runner import NodeCrash, Runner
 from proto.codec import encode
 from proto.ids import Incarnation, NodeId
@@ -46,11 +46,10 @@ class Host:
         endpoint: str,
         seed: int,
         limits: Limits | None = None,
-        wakeup_fd: int | None = None,
+        termination: Termination | None = None,
         on_crash: Callable[[NodeCrash], None] | None = None,
     ) -> None:
-        watched = () if wakeup_fd is None else (wakeup_fd,)
-        self._link = HostLink(endpoint, limits or Limits(), watched)
+        self._link = HostLink(endpoint, limits or Limits(), termination)
         self._identity = identity
         self._on_crash = on_crash
         self._runner = Runner(nodes, identity.incarnation, f"{seed}/{identity.process}")
@@ -96,10 +95,10 @@ class Host:
     def _serve_once(self) -> None:
         clock = self._clock
         deadline_ns = self._runner.next_deadline_ns()
-        self._link.wait(
+        timeout_s = (
             None if clock is None or deadline_ns is None else clock.seconds_until(deadline_ns)
         )
-        for data in self._link.receive():
+        for data in self._link.receive(timeout_s):
             frame = decode_to_host(data)
             if type(frame) is Deliver:
                 self._deliver(frame)

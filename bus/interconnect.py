@@ -9,7 +9,7 @@ from bus.clock import BoardClock
 from bus.frames import Go
 from bus.hub import Hub, Over, Plan
 from bus.journal import JournalWriter
-from bus.link import HubLink, Limits
+from bus.link import HubLink, Limits, Terminated, Termination
 from bus.runner import Runner
 from proto.codec import encode
 
@@ -30,7 +30,10 @@ class Running(msgspec.Struct, frozen=True, tag="running"):
 
 
 class Command(msgspec.Struct, frozen=True, tag="command"):
-    """Supervisor to hub: end the run, because of `reason`, or because `process` is gone."""
+    """Supervisor to hub: end the run, because of `reason`, or because `process` is gone.
+
+    The hub looks for it when SIGTERM comes; until then it has only frames to wait for.
+    """
 
     kind: Literal["stop", "lost"]
     reason: str
@@ -62,7 +65,9 @@ class Control:
     def receive(self) -> list[bytes]:
         """The complete lines that are there; sets `closed` when the other end is gone."""
         try:
-            data = self._end.recv(1 << 16)
+            data = self._end.recv(1 << 16, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return []
         except ConnectionResetError:
             data = b""
         if not data:
@@ -88,10 +93,9 @@ class Interconnect:
         clock: BoardClock,
         control: Control,
         limits: Limits | None = None,
-        wakeup_fd: int | None = None,
+        termination: Termination | None = None,
     ) -> None:
-        watched = [control.fileno(), *([] if wakeup_fd is None else [wakeup_fd])]
-        self._link = HubLink(endpoint, limits or Limits(), watched)
+        self._link = HubLink(endpoint, limits or Limits(), termination)
         self._journal = journal
         self._local = local
         self._clock = clock
@@ -101,27 +105,27 @@ class Interconnect:
 
     def run(self) -> Over:
         """Serve until the hub is over; leaves the journal closed, also when interrupted."""
+        hub = self.hub
         try:
             self._control.send(Listening(self._link.endpoint))
-            while self.hub.over is None:
-                self._serve_once()
+            try:
+                while hub.over is None:
+                    self._serve_once()
+            except Terminated:
+                self._obey()
+                hub.stop("terminated")
+            assert hub.over is not None
             self._journal.close()
-            self._control.send(self.hub.over)
-            return self.hub.over
-        except SystemExit:
-            self.hub.stop("terminated")
-            raise
+            self._control.send(hub.over)
+            return hub.over
         finally:
             self._journal.close()
             self._link.close(flush=True)
 
     def _serve_once(self) -> None:
-        hub, link = self.hub, self._link
-        if self._control.fileno() in link.wait(self._timeout_s()):
-            self._obey()
-        feed = hub.feed
-        for connection, data in link.receive():
-            feed(connection, data)
+        hub = self.hub
+        for connection, *parts in self._link.receive(self._timeout_s()):
+            hub.feed(connection, parts[0] if len(parts) == 1 else b"")
         if not hub.running and hub.complete and hub.over is None:
             self._go()
         hub.fire()
@@ -148,5 +152,3 @@ class Interconnect:
                 self.hub.lose(command.process, command.reason)
             else:
                 self.hub.stop(command.reason)
-        if self._control.closed:
-            self.hub.stop("the supervisor is gone")

@@ -1,16 +1,16 @@
 """The only importer of zmq: the hub's ROUTER and a process's DEALER, bounded and blocking.
 
-Waiting is one `select` on the socket's descriptor, other descriptors and the process's signals,
-with microseconds in its timeout. libzmq signals that descriptor on edges only, so the socket's own
-state is asked before every wait.
+A link with nothing else to wait for blocks inside libzmq, which is the shortest way from a frame to
+its reader. Before a deadline it waits with `select`, whose timeouts are microseconds; libzmq
+signals the socket's descriptor on edges only, so the socket's own state is asked before.
 """
 
 import select
 import signal
-import socket
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
+from typing import TypeVar
 
 import zmq
 
@@ -24,6 +24,9 @@ _NOBLOCK = int(zmq.NOBLOCK)
 READ_AT_ONCE = 64
 """Frames taken off a socket before its user gets to do something else."""
 
+HEARTBEAT_MS = 1000
+"""Longest wait: a SIGTERM that comes right before a wait begins is noticed after it."""
+
 
 class LinkError(Exception):
     """An endpoint cannot be bound or connected; one line."""
@@ -31,6 +34,29 @@ class LinkError(Exception):
 
 class Terminated(SystemExit):
     """SIGTERM has arrived."""
+
+
+class Termination:
+    """SIGTERM as an exception, raised only while a link waits: nothing is left half done."""
+
+    def __init__(self) -> None:
+        self.waiting = False
+        self._requested = False
+
+    def install(self) -> None:
+        """Take SIGTERM from now on; main thread only."""
+        signal.signal(signal.SIGTERM, self._terminate)
+
+    def begin_wait(self) -> None:
+        """From here to the end of the wait SIGTERM raises `Terminated`."""
+        self.waiting = True
+        if self._requested:
+            raise Terminated(0)
+
+    def _terminate(self, _signal: int, _frame: FrameType | None) -> None:
+        self._requested = True
+        if self.waiting:
+            raise Terminated(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,35 +67,46 @@ class Limits:
     linger_ms: int = 1000
 
 
+_Frame = TypeVar("_Frame")
+
+
 class _Link:
     """What both ends share."""
 
-    def __init__(self, kind: int, limits: Limits, watch: Iterable[int]) -> None:
+    def __init__(self, kind: int, limits: Limits, termination: Termination | None) -> None:
         self._context = zmq.Context()
         self._socket = self._context.socket(kind)
         self._socket.setsockopt(zmq.SNDHWM, limits.queued_frames)
         self._socket.setsockopt(zmq.RCVHWM, limits.queued_frames)
         self._socket.setsockopt(zmq.LINGER, 0)
-        self._fd = int(self._socket.getsockopt(zmq.FD))
+        self._socket.setsockopt(zmq.RCVTIMEO, HEARTBEAT_MS)
         self._get: Callable[[int], int] = self._socket.getsockopt  # type: ignore[assignment]
-        self._watched = [self._fd, *watch]
-        self._busy = False
+        self._fd = self._get(zmq.FD)
         self._linger_ms = limits.linger_ms
+        self._termination = termination or Termination()
 
-    def wait(self, timeout_s: float | None) -> list[int]:
-        """Wait until a frame may be there, or a watched descriptor; returns the latter."""
-        self._busy = self._readable()
-        ready = select.select(self._watched, (), (), 0 if self._busy else timeout_s)[0]
-        if self._fd in ready:
-            ready.remove(self._fd)
-        return ready
+    def _receive(self, timeout_s: float | None, take: Callable[[int], _Frame]) -> list[_Frame]:
+        """Wait for frames; `take` takes one, with zmq's flags."""
+        termination = self._termination
+        termination.begin_wait()
+        frames: list[_Frame] = []
+        try:
+            if timeout_s is None or timeout_s >= HEARTBEAT_MS / 1000:
+                frames.append(take(0))
+                return frames
+            if not self._readable():
+                select.select((self._fd,), (), (), timeout_s)
+            frames.append(take(_NOBLOCK))
+            while len(frames) < READ_AT_ONCE and self._readable():
+                frames.append(take(_NOBLOCK))
+        except zmq.Again:
+            pass
+        finally:
+            termination.waiting = False
+        return frames
 
     def _readable(self) -> bool:
         return bool(self._get(_EVENTS) & _POLLIN)
-
-    def _more(self, taken: int) -> bool:
-        """Whether to take another frame: only a link that did not have to wait has several."""
-        return self._busy and taken < READ_AT_ONCE and self._readable()
 
     def close(self, *, flush: bool = False) -> None:
         """Close; with `flush`, frames on their way get up to `linger_ms` to leave."""
@@ -85,8 +122,10 @@ class HubLink(_Link):
     one really bound. Raises `LinkError`.
     """
 
-    def __init__(self, endpoint: str, limits: Limits, watch: Iterable[int] = ()) -> None:
-        super().__init__(zmq.ROUTER, limits, watch)
+    def __init__(
+        self, endpoint: str, limits: Limits, termination: Termination | None = None
+    ) -> None:
+        super().__init__(zmq.ROUTER, limits, termination)
         self._socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
         try:
             self._socket.bind(endpoint)
@@ -95,20 +134,12 @@ class HubLink(_Link):
             raise LinkError(f"cannot bind {endpoint}: {error}") from error
         self.endpoint = self._socket.getsockopt_string(zmq.LAST_ENDPOINT)
 
-    def receive(self) -> list[tuple[bytes, bytes]]:
-        """Frames that are there, each with its connection; never waits."""
-        frames: list[tuple[bytes, bytes]] = []
-        receive = self._socket.recv_multipart
-        try:
-            while True:
-                parts = receive(_NOBLOCK)
-                # Ours are always one part behind the connection; others must fail to decode.
-                frames.append((parts[0], parts[1] if len(parts) == 2 else b""))
-                if not self._more(len(frames)):
-                    break
-        except zmq.Again:
-            pass
-        return frames
+    def receive(self, timeout_s: float | None) -> list[list[bytes]]:
+        """Frames that come within a time, each behind its connection; maybe none.
+
+        Ours are one part behind the connection; others are refused or undecodable.
+        """
+        return self._receive(timeout_s, self._socket.recv_multipart)
 
     def send(self, connection: bytes, frame: bytes) -> bool:
         """Send a frame; False if the connection's queue is full. Raises `Unreachable`."""
@@ -124,45 +155,22 @@ class HubLink(_Link):
 
 
 class HostLink(_Link):
-    """A process's end: one DEALER; waiting and sending end with `Terminated` on SIGTERM."""
+    """A process's end: one DEALER; waiting ends with `Terminated` on SIGTERM."""
 
-    def __init__(self, endpoint: str, limits: Limits, watch: Iterable[int] = ()) -> None:
-        super().__init__(zmq.DEALER, limits, watch)
+    def __init__(
+        self, endpoint: str, limits: Limits, termination: Termination | None = None
+    ) -> None:
+        super().__init__(zmq.DEALER, limits, termination)
         try:
             self._socket.connect(endpoint)
         except zmq.ZMQError as error:
             self.close()
             raise LinkError(f"cannot connect to {endpoint}: {error}") from error
 
-    def receive(self) -> list[bytes]:
-        """Frames that are there; never waits."""
-        frames: list[bytes] = []
-        receive = self._socket.recv
-        try:
-            while True:
-                frames.append(receive(_NOBLOCK))
-                if not self._more(len(frames)):
-                    break
-        except zmq.Again:
-            pass
-        return frames
+    def receive(self, timeout_s: float | None) -> list[bytes]:
+        """Frames that come within a time; maybe none."""
+        return self._receive(timeout_s, self._socket.recv)
 
     def send(self, frame: bytes) -> None:
         """Send a frame; waits while the hub is too far behind."""
         self._socket.send(frame)
-
-
-def terminate_on_sigterm() -> int:
-    """Make SIGTERM raise `Terminated`; returns a descriptor for links to watch.
-
-    Without the descriptor a signal that comes right before a wait would be noticed only after it.
-    """
-
-    def terminated(_signal: int, _frame: FrameType | None) -> None:
-        raise Terminated(0)
-
-    reading, writing = socket.socketpair()
-    writing.setblocking(False)
-    signal.set_wakeup_fd(writing.detach(), warn_on_full_buffer=False)
-    signal.signal(signal.SIGTERM, terminated)
-    return reading.detach()

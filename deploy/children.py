@@ -73,6 +73,11 @@ class Children:
         if child is not None and select.select([child.pidfd], (), (), limit_s)[0]:
             self._ended(child)
 
+    def terminate(self, name: str) -> None:
+        """SIGTERM to one process, if it is still there."""
+        if name in self._alive:
+            self._alive[name].popen.terminate()
+
     def end(self, limit_s: float) -> None:
         """SIGTERM to all that are left, then SIGKILL to those still there after the limit."""
         for child in self._alive.values():

@@ -23,7 +23,7 @@ from bus.host import FIRST_LIFE, Host, Identity, RefusedByHub
 from bus.hub import Plan
 from bus.interconnect import Control, Interconnect
 from bus.journal import Header, JournalWriter
-from bus.link import Limits, terminate_on_sigterm
+from bus.link import Limits, Termination
 from bus.runner import NodeCrash, Runner
 from proto.board import Board
 from proto.codec import Undecodable, decoder
@@ -66,7 +66,8 @@ def main() -> None:
     args = _arguments()
     _die_with(args.parent)
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business.
-    wakeup_fd = terminate_on_sigterm()
+    termination = Termination()
+    termination.install()
     folder = Path(args.run)
     board = decoder(Board)((folder / "board.msgpack").read_bytes())
     session = decoder(Session)((folder / "session.msgpack").read_bytes())
@@ -78,7 +79,7 @@ def main() -> None:
     log.info("built", nodes=list(nodes))
     try:
         if args.name == INTERCONNECT:
-            _interconnect(board, session, nodes, socket.socket(fileno=args.control_fd), wakeup_fd)
+            _interconnect(board, session, nodes, socket.socket(fileno=args.control_fd), termination)
             return
         Host(
             Identity(args.name, board.composition, session.token),
@@ -86,7 +87,7 @@ def main() -> None:
             args.endpoint,
             board.scenario.seed,
             Limits(session.queued_frames),
-            wakeup_fd,
+            termination,
             lambda crash: _log_crash(log, crash),
         ).run()
     except NodeCrash as crash:
@@ -106,7 +107,7 @@ def _interconnect(
     session: Session,
     nodes: Mapping[NodeId, Node],
     control: socket.socket,
-    wakeup_fd: int,
+    termination: Termination,
 ) -> None:
     """Run the hub and the nodes that it hosts itself."""
     others = {name: hosted for name, hosted in session.processes.items() if name != INTERCONNECT}
@@ -125,7 +126,7 @@ def _interconnect(
         BoardClock(session.time_scale),
         Control(control),
         Limits(session.queued_frames),
-        wakeup_fd,
+        termination,
     ).run()
 
 

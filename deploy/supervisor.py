@@ -181,6 +181,7 @@ class Supervisor:
         """Let the hub write why the run ends, and close the journal."""
         kind: Literal["lost", "stop"] = "lost" if ending.process else "stop"
         self._control.send(Command(kind, ending.reason, ending.process))
+        self._children.terminate(INTERCONNECT)
         deadline_s = time.monotonic() + HUB_LIMIT_S
         while not self._hub_done and time.monotonic() < deadline_s:
             self._serve(deadline_s)

@@ -279,7 +279,7 @@ def test_strangers_are_refused_and_counted(folder: RunFolder) -> None:
                 link = HostLink(folder.ipc_endpoint(), Limits())
                 link.send(frame)
                 strangers.append(link)
-                link.wait(5)
+                link.receive(5)
         elif event.kind == "growing" and strangers:
             supervisor.interrupt()
 
