@@ -17,6 +17,7 @@ import bus
 import proto
 import services
 from proto.board import Board
+from proto.codec import encode
 from proto.gic import SPI_FIRST
 from proto.platform import IOMMU_SPI, POWER_MODELS, RTC_SPI, TTY_SPI, Platform
 from proto.scenario import Profile, Scenario, domain_ids, flatten
@@ -26,6 +27,9 @@ T = TypeVar("T")
 DEPLOY = Path(__file__).parent
 SIZE_MAX = 1 << 20
 """A scenario is written by hand: a larger file is something else."""
+
+STEPS_MAX = 100_000
+SEED_MAX = (1 << 63) - 1
 
 _FOLDERS: dict[type, str] = {Scenario: "scenarios", Platform: "platforms", Profile: "profiles"}
 
@@ -61,12 +65,18 @@ def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
         power_model=overrides.power_model or wanted.power_model,
         seed=wanted.seed if overrides.seed is None else overrides.seed,
     )
+    _check_numbers(wanted, path)
     platform = load(Platform, locate(Platform, wanted.platform))
     profile_path = locate(Profile, wanted.profile)
     profile = load(Profile, profile_path)
     _check_profile(profile, profile_path)
     _check_scenario(wanted, platform, path)
-    return Board(scenario=wanted, platform=platform, profile=profile, code=code_hash())
+    board = Board(scenario=wanted, platform=platform, profile=profile, code=code_hash())
+    try:
+        encode(board)
+    except OverflowError as error:
+        raise UsageError(f"{path}: a number does not fit in 64 bits; choose a smaller") from error
+    return board
 
 
 def locate(kind: type, name: str) -> Path:
@@ -86,9 +96,11 @@ def locate(kind: type, name: str) -> Path:
 
 def load(kind: type[T], path: Path) -> T:
     """A scenario, platform or profile from its YAML file."""
-    data = _read(path)
+    text = _read(path)
     try:
-        return msgspec.convert(yaml.safe_load(data), kind)
+        data = yaml.safe_load(text)
+        _bound_steps(data)
+        return msgspec.convert(data, kind)
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark
         where = f"line {mark.line + 1}, column {mark.column + 1}" if mark else "the file"
@@ -138,6 +150,48 @@ def _describe(path: Path, kind: type, text: str) -> str:
 
 
 # -- what the types alone cannot say
+
+
+def _bound_steps(data: object) -> None:
+    """Repetitions multiply, and aliases too: count before anything is written out."""
+    left = STEPS_MAX
+
+    def count(steps: object, times: int) -> None:
+        nonlocal left
+        for step in steps if isinstance(steps, list) else ():
+            left -= times
+            if left < 0:
+                raise ValueError(f"it has more than {STEPS_MAX} steps, repetitions written out")
+            repeat = step.get("repeat") if isinstance(step, dict) else None
+            if isinstance(repeat, dict) and isinstance(repeat.get("times"), int):
+                count(repeat.get("steps"), times * max(repeat["times"], 1))
+
+    if isinstance(data, dict):
+        count(data.get("steps"), 1)
+
+
+def _check_numbers(scenario: Scenario, path: Path) -> None:
+    """Times do not run backwards, and what goes into a register fits in it."""
+    register, hour_ms = (1 << 64) - 1, 3_600_000
+    checks: list[tuple[str, int | None, int, int]] = [
+        ("seed", scenario.seed, 0, SEED_MAX),
+        ("time_limit_ms", scenario.time_limit_ms, 1, 24 * hour_ms),
+    ]
+    for index, domain in enumerate(scenario.domains):
+        checks.append((f"domains[{index}].context_id", domain.context_id, 0, register))
+    for index, action in enumerate(scenario.points):
+        checks.append((f"points[{index}].occurrence", action.occurrence, 1, 1_000_000))
+        checks.append((f"points[{index}].hold_us", action.hold_us, 0, 1000 * hour_ms))
+        checks.append((f"points[{index}].return_code", action.return_code, -(1 << 31), 1 << 31))
+    for index, step in enumerate(flatten(scenario.steps)):
+        within = step.expect.within_ms if step.expect is not None else None
+        checks.append((f"within_ms of step {index}", within, 1, hour_ms))
+        checks.append((f"alarm_ms of step {index}", step.alarm_ms, 0, hour_ms))
+        checks.append((f"wait_ms of step {index}", step.wait_ms, 0, hour_ms))
+    for where, value, low, high in checks:
+        if value is not None and not low <= value <= high:
+            text = f"expected {low} to {high}, got {value}; choose a number inside"
+            raise UsageError(f"{path}: at {where}: {text}")
 
 
 def _check_profile(profile: Profile, path: Path) -> None:

@@ -76,13 +76,11 @@ def _complain(text: str) -> int:
 
 
 def _usage_text(error: Exception) -> str:
-    """The parser's message on one line, with where to read on; help text stays as it is."""
+    """The parser's message on one line, with where to read on."""
     message: str = getattr(error, "format_message", lambda: str(error))()
-    if message.lstrip().startswith("Usage:"):
-        return message
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "torpor"
-    text = " ".join(message.split()).rstrip(".")
+    text = " ".join(message.split()).rstrip(".") or "expected a command"
     return f"torpor: {text}; see `{command} --help`"
 
 

@@ -1,5 +1,7 @@
 """`torpor run`: a scenario on a board, live or simulated, judged by its journal."""
 
+import shlex
+import sys
 import time
 from collections.abc import Mapping
 from enum import StrEnum
@@ -14,7 +16,7 @@ from bus.journal import JournalError, read_journal
 from bus.runfolder import RunFolder
 from deploy.cli.report import Report, deliver, replay_command, report_on
 from deploy.cli.view import View
-from deploy.loading import Overrides, UsageError, resolve
+from deploy.loading import SEED_MAX, Overrides, UsageError, resolve
 from deploy.run_live import run_live
 from deploy.run_sim import run_sim
 from deploy.supervisor import LiveOptions
@@ -24,7 +26,6 @@ from services.monitor.verdict import Verdict, judge
 
 EXIT_VIOLATED = 1
 EXIT_INCONCLUSIVE = 3
-SEED_MAX = (1 << 63) - 1
 
 
 class WorldName(StrEnum):
@@ -118,6 +119,8 @@ def _live(
     except JournalError as error:
         # The hub never came to write one: there is nothing to replay, only to run again.
         console.print(Text(f"verdict: inconclusive ({trouble}; {error})"), soft_wrap=True)
+        again = shlex.join(["torpor", *sys.argv[1:]])
+        console.print(Text(f"again:   {again}"), soft_wrap=True)
         return EXIT_INCONCLUSIVE
     verdict = judge(read, trouble, healthy)
     return deliver(report_on(board, "live", verdict, result.journal, result.pids), json, console)
