@@ -1,0 +1,172 @@
+"""Loading: names, paths, overrides, and one line for every mistake."""
+
+from pathlib import Path
+
+import pytest
+
+from deploy import loading
+from deploy.loading import Overrides, UsageError, code_hash, load, locate, resolve
+from proto.platform import Platform
+from proto.scenario import Profile, Scenario
+
+HEAD = "name: x\ndomains: [{id: 0, role: hardware}]\n"
+
+
+def write(folder: Path, text: str) -> str:
+    """A scenario file with this text."""
+    path = folder / "scenario.yaml"
+    path.write_text(text)
+    return str(path)
+
+
+def refusal(folder: Path, text: str) -> str:
+    """The one line that a scenario with this text gives."""
+    with pytest.raises(UsageError) as raised:
+        resolve(write(folder, text))
+    line = str(raised.value)
+
+    assert "\n" not in line
+    return line
+
+
+@pytest.mark.parametrize("kind", [Scenario, Platform, Profile])
+def test_everything_that_is_shipped_loads(kind: type) -> None:
+    """Every file beside the loader."""
+    folder = loading.DEPLOY / loading._FOLDERS[kind]
+    paths = sorted(folder.glob("*.yaml"))
+
+    assert paths
+    for path in paths:
+        assert load(kind, path).name == path.stem
+    if kind is Scenario:
+        assert [resolve(path.stem).scenario.name for path in paths]
+
+
+def test_a_name_and_its_path_give_the_same_board() -> None:
+    """The composition does not depend on where one stands."""
+    path = locate(Scenario, "baseline")
+
+    assert resolve("baseline").composition == resolve(str(path)).composition
+
+
+def test_the_command_line_beats_the_scenario() -> None:
+    """Each override, and the hash follows."""
+    board = resolve("baseline", Overrides("quad", "seed", "all-retained", 77))
+
+    assert board.profile.name == "seed"
+    assert board.scenario.power_model == "all-retained"
+    assert board.scenario.seed == 77
+    assert board.composition != resolve("baseline").composition
+
+
+def test_a_seed_of_zero_is_an_override() -> None:
+    """Zero is a seed like any other."""
+    assert resolve("baseline", Overrides(seed=0)).scenario.seed == 0
+
+
+def test_the_code_hash_is_stable_and_knows_names(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same sources give the same hash; renaming one gives another."""
+    before = code_hash()
+    package = tmp_path / "proto"
+    package.mkdir()
+    (package / "a.py").write_text("x = 1\n")
+    monkeypatch.setattr(loading.proto, "__path__", [str(package)])
+    one = code_hash()
+    (package / "a.py").rename(package / "b.py")
+    other = code_hash()
+    monkeypatch.undo()
+
+    assert len({before, one, other}) == 3
+    assert code_hash() == before
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("domains: [\n", "line 2, column 1"),
+        ("", "at the top: Expected `object`, got `null`"),
+        ("- 1\n", "at the top: Expected `object`, got `array`"),
+        ("name: x\nnme: y\n", "unknown field `nme`"),
+        (HEAD + "steps: [{wait_ms: x}]\n", "at steps[0].wait_ms: Expected `int | null`"),
+        (HEAD + "steps: [{wait_ms: 1, irq: rtc}]\n", "exactly one of"),
+        (HEAD + "steps: [{wait_ms: -1}]\n", "at wait_ms of step 0: expected 0 to"),
+        (HEAD + "steps: [{irq: foo}]\n", "expected one of rtc, iommu, tty0, got 'foo'"),
+        (HEAD + "steps: []\npower_model: solar\n", "at power_model: expected one of all-lost"),
+        (HEAD + "steps: []\nplatform: cray\n", "no platform 'cray'"),
+        (HEAD + "steps: []\nprofile: v99\n", "no profile 'v99'"),
+        (HEAD + "steps: []\nseed: 99999999999999999999\n", "at seed: expected 0 to"),
+        (HEAD + "steps: []\noutcomes: [flew]\n", "'flew' is none of"),
+        (HEAD + "steps: []\npoints: [{point: el3.CPU_OFF pe9}]\n", "expected one of pe0, pe1"),
+        (HEAD + "steps: []\npoints: [{point: before S9, irq: foo}]\n", "points[0].irq"),
+        ("name: x\ndomains: [{id: 1}]\nsteps: []\n", "needs domain 0"),
+        (HEAD.replace("hardware", "hardware, program: doom") + "steps: []\n", "program"),
+        (HEAD + "steps: [&a {repeat: {times: 9, steps: [*a]}}]\n", "more than 100000 steps"),
+        (HEAD + "steps: [{repeat: {times: 999999999, steps: [{wait_ms: 1}]}}]\n", "more than"),
+        (HEAD + "steps: [2020-99-99]\n", "month must be in 1..12"),
+        (HEAD + "steps: [!!python/object:os.system x]\n", "tag"),
+    ],
+)
+def test_a_mistake_gives_one_line_that_says_where(tmp_path: Path, text: str, expected: str) -> None:
+    """File, place, what was expected."""
+    line = refusal(tmp_path, text)
+
+    assert expected in line
+    assert "scenario.yaml" in line or "no p" in line
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [(b"\xff\xfe\x00", "expected UTF-8"), (b"a: \x00", "expected YAML"), (None, "cannot be read")],
+)
+def test_a_file_that_is_no_text_is_refused(
+    tmp_path: Path, data: bytes | None, expected: str
+) -> None:
+    """Binary junk and folders."""
+    path = tmp_path / "junk.yaml"
+    if data is None:
+        path.mkdir()
+    else:
+        path.write_bytes(data)
+
+    with pytest.raises(UsageError, match=expected):
+        resolve(str(path))
+
+
+def test_a_huge_file_is_not_read(tmp_path: Path) -> None:
+    """It is not a scenario."""
+    path = tmp_path / "huge.yaml"
+    with path.open("wb") as file:
+        file.truncate(loading.SIZE_MAX + 1)
+
+    with pytest.raises(UsageError, match="at most"):
+        resolve(str(path))
+
+
+def test_a_profile_names_rows_of_the_step_table(tmp_path: Path) -> None:
+    """A version of the series is a choice among them."""
+    text = (loading.DEPLOY / "profiles" / "baseline.yaml").read_text()
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("gic_suspend\n", "gic_hibernate\n", 1))
+
+    with pytest.raises(UsageError, match=r"suspend_steps\[\d+\]: expected one of system_state"):
+        resolve("baseline", Overrides(profile=str(path)))
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("name: p\nclusters: [9]\n", "at most 8"),
+        ("name: p\nclusters: []\n", "at least one cluster"),
+        ("name: p\nclusters: [2]\nwake_sources: [7]\n", "expected SPIs from 32"),
+        ("name: p\nclusters: [2]\nbus_timeout_ns: 99999999999999999999999\n", "64 bits"),
+    ],
+)
+def test_an_impossible_platform_is_refused(tmp_path: Path, text: str, expected: str) -> None:
+    """What no GICv2 board can be."""
+    path = tmp_path / "platform.yaml"
+    path.write_text(text)
+
+    with pytest.raises(UsageError, match=expected):
+        resolve("baseline", Overrides(platform=str(path)))
