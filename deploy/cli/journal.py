@@ -1,6 +1,8 @@
 """`torpor journal`: looking into journals."""
 
+import os
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
@@ -33,9 +35,14 @@ def cat(
     wanted = _pattern(grep)
     read = read_journal(path)
     lines = _json_lines(read) if json else _text_lines(read)
-    for line in lines:
-        if wanted is None or wanted.search(line):
-            typer.echo(line)
+    try:
+        for line in lines:
+            if wanted is None or wanted.search(line):
+                typer.echo(line)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Whoever read the lines has seen enough: the exit must not flush into the closed pipe.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     if read.torn:
         typer.echo(f"{path} is torn: its last record is incomplete", err=True)
     return 0
@@ -57,7 +64,7 @@ def _named(value: object) -> object:
     """A record with its fields by name: on the wire structs are arrays."""
     if isinstance(value, msgspec.Struct):
         fields = {name: _named(getattr(value, name)) for name in value.__struct_fields__}
-        return {"kind": type(value).__name__, **fields}
+        return {"type": type(value).__name__, **fields}
     if isinstance(value, tuple | list):
         return [_named(item) for item in value]
     return value

@@ -4,7 +4,6 @@
 or bad input. 3: inconclusive.
 """
 
-import os
 import sys
 from collections.abc import Sequence
 from typing import Any, Final
@@ -42,10 +41,6 @@ class OneLineErrors(typer.core.TyperGroup):
             code = _complain(_usage_text(error))
         except BAD_INPUT as error:
             code = _complain(f"torpor: {error}")
-        except BrokenPipeError:
-            # Whoever read the output has seen enough; there is nowhere left to write to.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-            code = 0
         sys.exit(code or 0)
 
 

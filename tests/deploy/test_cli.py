@@ -1,0 +1,370 @@
+"""The `torpor` command: exit codes, one-line errors, JSON, examples."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from bus.journal import Header, HubEvent, Journal, JournalWriter, read_journal
+from bus.runfolder import RunFolder
+from deploy.cli.main import app
+from proto.messages import RegWrite
+from proto.traces import PeHalted
+from proto.turn import Send, Trace, Turn
+
+COMMANDS = (
+    ("run",),
+    ("check",),
+    ("replay",),
+    ("schema",),
+    ("journal", "cat"),
+)
+
+
+def torpor(*arguments: str | Path) -> Result:
+    """Run the command line in this process."""
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], prog_name="torpor")
+
+
+def refused(*arguments: str | Path) -> str:
+    """The one line of a usage error."""
+    result = torpor(*arguments)
+
+    assert result.exit_code == 2, result.output
+    assert isinstance(result.exception, SystemExit)
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1, lines
+    return lines[0]
+
+
+@pytest.fixture(scope="module")
+def run_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with the journal and the tape of one sim run of the baseline."""
+    folder = tmp_path_factory.mktemp("run") / "run"
+    result = torpor("run", "baseline", "--world", "sim", "--run-folder", folder, "--seed", "3")
+    assert result.exit_code == 0, result.stderr
+    return folder
+
+
+@pytest.fixture(scope="module")
+def journal(run_folder: Path) -> Path:
+    """The journal of that run."""
+    return run_folder / "journal"
+
+
+def rewritten(path: Path, source: Journal, keep: int, *more: object) -> Path:
+    """A journal with the first records of another, then some of our own."""
+    with JournalWriter(path, source.header) as writer:
+        for record in [*source.records[:keep], *more]:
+            writer.append(record)  # type: ignore[arg-type] # tests give records
+    return path
+
+
+# -- help
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> None:
+    """One line to copy."""
+    result = torpor(*command, "--help")
+
+    assert result.exit_code == 0
+    assert f"torpor {' '.join(command)}" in result.stdout.split("Example:")[1]
+
+
+# -- usage errors
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ((), "expected a command"),
+        (("fly",), "No such command"),
+        (("run",), "Missing argument"),
+        (("run", "nope"), "there is no scenario 'nope'"),
+        (("run", "/nonexistent/x.yaml"), "cannot be read"),
+        (("run", "baseline", "--bogus"), "No such option"),
+        (("run", "baseline", "--seed", "x"), "--seed"),
+        (("run", "baseline", "--seed", "-1"), "--seed"),
+        (("run", "baseline", "--world", "mars"), "--world"),
+        (("run", "baseline", "--time-scale", "nan"), "--time-scale"),
+        (("run", "baseline", "--timeout", "inf"), "--timeout"),
+        (("run", "baseline", "--transport", "pigeon"), "--transport"),
+        (("run", "baseline", "--profile", "v99"), "no profile 'v99'"),
+        (("run", "baseline", "--twice"), "add --world sim"),
+        (("run", "baseline", "--world", "sim", "--time-scale", "2"), "no meaning in the sim"),
+        (("run", "baseline", "--world", "sim", "--transport", "tcp"), "no meaning in the sim"),
+        (("schema", "house"), "there is no schema 'house'"),
+        (("journal",), "expected a command"),
+        (("check", "nowhere"), "cannot read journal"),
+        (("replay", "nowhere"), "cannot be read"),
+        (("journal", "cat", "nowhere"), "cannot read journal"),
+    ],
+)
+def test_bad_usage_gives_one_line_and_exit_code_2(
+    arguments: tuple[str, ...], expected: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Never a traceback."""
+    monkeypatch.setenv("TORPOR_RUNS", str(tmp_path / "runs"))
+
+    assert expected in refused(*arguments)
+
+
+@pytest.mark.parametrize("command", [("check",), ("replay",), ("journal", "cat")])
+@pytest.mark.parametrize("data", [b"", b"\x00\xff\x93junk" * 99, b"name: baseline\n", None])
+def test_files_that_are_no_evidence_are_refused(
+    command: tuple[str, ...], data: bytes | None, tmp_path: Path
+) -> None:
+    """Empty, binary junk, text, and a folder."""
+    path = tmp_path / "evidence"
+    if data is None:
+        path.mkdir()
+    else:
+        path.write_bytes(data)
+
+    assert str(path) in refused(*command, path)
+
+
+def test_a_regular_expression_that_is_none_is_refused(journal: Path) -> None:
+    """With the reason."""
+    assert "unterminated" in refused("journal", "cat", journal, "--grep", "(")
+
+
+def test_a_run_folder_in_use_is_refused(tmp_path: Path) -> None:
+    """A second run would take the first one's sockets."""
+    with RunFolder(tmp_path / "mine"):
+        line = refused("run", "baseline", "--world", "sim", "--run-folder", tmp_path / "mine")
+
+    assert "in use by another run" in line
+
+
+@pytest.mark.parametrize("place", ["folder", "nowhere"])
+def test_a_journal_without_a_place_is_refused(place: str, tmp_path: Path) -> None:
+    """Before anything runs."""
+    target = tmp_path if place == "folder" else tmp_path / "no" / "journal"
+    where = ("--run-folder", tmp_path / "run", "--journal", target)
+
+    assert "--journal" in refused("run", "baseline", "--world", "sim", *where)
+
+
+@pytest.mark.parametrize("command", ["check", "replay"])
+def test_a_journal_of_other_code_is_refused(command: str, journal: Path, tmp_path: Path) -> None:
+    """It would be judged by rules it was not made by."""
+    header = read_journal(journal).header
+    fields = {name: getattr(header.board, name) for name in ("scenario", "platform", "profile")}
+    board = type(header.board)(code="0" * 64, **fields)
+    other = Header(world="sim", seed=0, composition=board.composition, board=board)
+    with JournalWriter(tmp_path / "journal", other):
+        pass
+
+    assert "was made by code 000000000000" in refused(command, tmp_path / "journal")
+
+
+def test_a_journal_whose_board_was_altered_is_refused(journal: Path, tmp_path: Path) -> None:
+    """The composition is the hash of the board."""
+    board = read_journal(journal).header.board
+    header = Header(world="sim", seed=0, composition="0" * 16, board=board)
+    with JournalWriter(tmp_path / "journal", header):
+        pass
+
+    assert "it was altered" in refused("check", tmp_path / "journal")
+
+
+# -- running and judging
+
+
+def test_a_run_reports_itself_as_json(tmp_path: Path) -> None:
+    """JSON alone on stdout; everything else on stderr."""
+    where = ("--run-folder", tmp_path / "run")
+    result = torpor("run", "baseline", "--world", "sim", "--seed", "5", *where, "--json")
+    report = json.loads(result.stdout)
+
+    assert result.exit_code == 0
+    assert (report["world"], report["profile"], report["seed"]) == ("sim", "baseline", 5)
+    assert report["verdict"] == "pass"
+    assert report["properties"]["I1"] == "pass"
+    assert [attempt["outcome"] for attempt in report["attempts"]] == ["slept"]
+    assert report["phases"][0]["label"] == "S0"
+    assert report["replay"] == f"torpor replay {tmp_path / 'run' / 'journal'}"
+    assert report["turns"] > 1000
+    assert report["messages"] > 1000
+    assert report["configuration"]["scenario"]["seed"] == 5
+    assert {"findings", "processes", "composition", "journal", "sometimes"} <= report.keys()
+
+
+def test_a_sim_run_twice_gives_the_same_journal(tmp_path: Path) -> None:
+    """To the byte."""
+    where = ("--run-folder", tmp_path / "run")
+    result = torpor("run", "baseline", "--world", "sim", "--twice", *where)
+
+    assert result.exit_code == 0
+    assert "the same journal to the byte" in result.stderr
+
+
+def test_check_judges_like_the_run(journal: Path) -> None:
+    """The journal is the only evidence."""
+    report = json.loads(torpor("check", journal, "--json").stdout)
+
+    assert report["verdict"] == "pass"
+    assert report["seed"] == 3
+
+
+def test_a_violation_exits_1_and_ends_with_its_replay(journal: Path, tmp_path: Path) -> None:
+    """The last line is the one command."""
+    read = read_journal(journal)
+    last = read.records[-2]
+    assert isinstance(last, Turn)
+    halted = Turn(
+        last.node,
+        last.incarnation,
+        last.number + 1,
+        last.input,
+        last.now,
+        last.first_seq,
+        (Trace(PeHalted("BUG")),),
+    )
+    path = rewritten(tmp_path / "journal", read, len(read.records), halted)
+    result = torpor("check", path)
+
+    assert result.exit_code == 1
+    assert "BUG" in result.stderr
+    assert result.stderr.splitlines()[-1] == f"replay:  torpor replay {path}"
+
+
+def test_a_journal_that_stops_early_exits_3(journal: Path, tmp_path: Path) -> None:
+    """Inconclusive, never pass."""
+    path = rewritten(tmp_path / "journal", read_journal(journal), 2000)
+
+    assert torpor("check", path).exit_code == 3
+
+
+def test_a_torn_journal_exits_3(journal: Path, tmp_path: Path) -> None:
+    """Every record before the tear is judged."""
+    path = tmp_path / "journal"
+    path.write_bytes(journal.read_bytes()[:-9])
+
+    assert torpor("check", path).exit_code == 3
+
+
+def test_a_process_that_died_exits_3(journal: Path, tmp_path: Path) -> None:
+    """The hub noted it."""
+    died = HubEvent("peer_down", "dom1", "killed by signal 9", 0)
+    path = rewritten(tmp_path / "journal", read_journal(journal), 2000, died)
+    result = torpor("check", path)
+
+    assert result.exit_code == 3
+    assert "dom1 went down" in result.stderr
+
+
+def test_real_time_that_runs_out_exits_3(tmp_path: Path) -> None:
+    """The host was too slow to tell."""
+    where = ("--run-folder", tmp_path / "run")
+    result = torpor("run", "ten-cycles", "--world", "sim", "--timeout", "0.1", *where)
+
+    assert result.exit_code == 3
+    assert "real time ran out" in result.stderr
+
+
+# -- replay
+
+
+@pytest.mark.parametrize("name", ["journal", "journal.tape"])
+def test_a_run_replays_from_its_journal_and_from_its_tape(run_folder: Path, name: str) -> None:
+    """With the same verdict."""
+    result = torpor("replay", run_folder / name, "--json")
+
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["verdict"] == "pass"
+
+
+def test_a_replay_that_differs_says_where(journal: Path, tmp_path: Path) -> None:
+    """Node, turn, expected, got."""
+    read = read_journal(journal)
+    position, turn = next(
+        (position, record)
+        for position, record in enumerate(read.records)
+        if isinstance(record, Turn)
+        and any(isinstance(e, Send) and isinstance(e.body, RegWrite) for e in record.effects)
+    )
+    forged = Turn(
+        turn.node, turn.incarnation, turn.number, turn.input, turn.now, turn.first_seq, ()
+    )
+    path = rewritten(tmp_path / "journal", read, position, forged)
+    result = torpor("replay", path)
+
+    assert result.exit_code == 1
+    assert f"record {position}, turn {turn.number} of {turn.node}" in result.stderr
+
+
+# -- looking
+
+
+def test_journal_cat_prints_records_that_match(journal: Path) -> None:
+    """One line each, beginning with its position."""
+    lines = torpor("journal", "cat", journal, "--grep", "Phase").stdout.splitlines()
+
+    assert lines
+    assert all("Phase" in line for line in lines)
+    assert lines[0].split()[0].isdigit()
+
+
+def test_journal_cat_prints_json(journal: Path) -> None:
+    """One object per line, fields by name."""
+    lines = torpor("journal", "cat", journal, "--json").stdout.splitlines()
+    first, last = json.loads(lines[0]), json.loads(lines[-1])
+
+    assert first["position"] == 0
+    assert first["record"]["type"] == "Turn"
+    assert last["record"]["type"] == "HubEvent"
+
+
+def test_schema_prints_json() -> None:
+    """For editors."""
+    assert "$defs" in json.loads(torpor("schema").stdout)
+
+
+# -- as a process
+
+
+def subprocess_run(*arguments: str, **options: object) -> subprocess.CompletedProcess[str]:
+    """The installed command."""
+    return subprocess.run(  # type: ignore[call-overload,no-any-return] # options vary
+        [sys.executable, "-m", "deploy.cli.main", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+        **options,
+    )
+
+
+def test_a_mistake_in_a_real_process_has_no_traceback() -> None:
+    """As a user sees it."""
+    done = subprocess_run("run", "nope")
+
+    assert done.returncode == 2
+    assert done.stdout == ""
+    assert done.stderr.startswith("torpor: there is no scenario 'nope'")
+    assert done.stderr.count("\n") == 1
+
+
+def test_a_reader_that_has_seen_enough_is_no_error(journal: Path) -> None:
+    """`torpor journal cat X | head`."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as closed:
+        done = subprocess.run(
+            [sys.executable, "-m", "deploy.cli.main", "journal", "cat", str(journal)],
+            stdout=closed,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+
+    assert done.stderr == ""
+    assert done.returncode == 0
