@@ -499,6 +499,13 @@ class RaiseLine(Message, frozen=True):
     link: ClassVar[str] = "operator"
 
 
+class PowerLed(Message, frozen=True):
+    """The board's power LED shows the operator what `scp` does: sleeping, waking, on or off."""
+
+    state: str
+    link: ClassVar[str] = "operator"
+
+
 class PointReached(Message, frozen=True):
     """A node stands at an armed point and waits for `PointRelease`."""
 
@@ -562,6 +569,7 @@ Body = (
     | SerialOutput
     | RtcAlarm
     | RaiseLine
+    | PowerLed
     | PointReached
     | PointRelease
 )

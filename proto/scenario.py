@@ -71,16 +71,41 @@ class ExpectLine(Spec, frozen=True, kw_only=True):
             raise ValueError(f"expect: since is {self.since!r}, expected step or start")
 
 
+POWER_STATES = ("sleeping", "waking", "on", "off")
+"""What the board's power LED can show."""
+
+
+class ExpectPower(Spec, frozen=True, kw_only=True):
+    """Wait until the board's power LED shows a state; one that it shows already counts."""
+
+    state: str
+    within_ms: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Refuse a state the LED does not have."""
+        if self.state not in POWER_STATES:
+            raise ValueError(f"power: {self.state!r} is none of {', '.join(POWER_STATES)}")
+
+
+class ExpectPoint(Spec, frozen=True, kw_only=True):
+    """Wait until a node has stood at an armed point."""
+
+    point: str
+    within_ms: int = 10_000
+
+
 class PointAction(Spec, frozen=True, kw_only=True):
     """What happens when a node reaches an armed point, the `occurrence`-th time.
 
-    `irq` raises that device's line and `return_code` is what the program at the point sees as an
-    injected answer; the node goes on after `hold_us` of board time, or never with `hold`.
+    `irq` raises that device's line, `irq_after_us` later, and `return_code` is what the program at
+    the point sees as an injected answer; the node goes on after `hold_us` of board time, or never
+    with `hold`.
     """
 
     point: str
     occurrence: int = 1
     irq: str | None = None
+    irq_after_us: int = 0
     return_code: int = 0
     hold_us: int = 0
     hold: bool = False
@@ -91,6 +116,8 @@ class Step(Spec, frozen=True, kw_only=True, rename={"type_line": "type"}):
 
     type_line: TypeLine | None = None
     expect: ExpectLine | None = None
+    power: ExpectPower | None = None
+    reached: ExpectPoint | None = None
     irq: str | None = None
     alarm_ms: int | None = None
     wait_ms: int | None = None
@@ -101,7 +128,8 @@ class Step(Spec, frozen=True, kw_only=True, rename={"type_line": "type"}):
         given = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                "a step needs exactly one of type, expect, irq, alarm_ms, wait_ms, repeat"
+                "a step needs exactly one of type, expect, power, reached, irq, alarm_ms, wait_ms,"
+                " repeat"
             )
 
 
@@ -130,9 +158,9 @@ class Profile(Spec, frozen=True, kw_only=True):
 
     `suspend_steps` are rows of the step table, in order. `gic_suspend` leaves the CPU interface
     `open`, also looks for active priorities (`checked`), or is `closed`. `gic_restore` is
-    `enables_first` or `configuration_first`. `cpu_kill` is `dead_flag` or `affinity_info`. `hypercall_result` is
-    `written` (continue_hypercall_on_cpu overwrites x0) or `kept`. `guest_reset` is
-    `hardware_domain` or `every_domain`.
+    `enables_first` or `configuration_first`. `cpu_kill` is `dead_flag` or `affinity_info`.
+    `hypercall_result` is `written` (continue_hypercall_on_cpu overwrites x0) or `kept`.
+    `guest_reset` is `hardware_domain` or `every_domain`.
     """
 
     name: str
@@ -190,6 +218,12 @@ class Scenario(Spec, frozen=True, kw_only=True):
             spec = step.type_line or step.expect
             if spec is not None and spec.domain is not None and spec.domain not in ids:
                 raise ValueError(f"steps: there is no domain {spec.domain}; there are {ids}")
+        armed = {action.point for action in self.points}
+        for step in flatten(self.steps):
+            if step.reached is not None and step.reached.point not in armed:
+                raise ValueError(
+                    f"steps: nobody stops at {step.reached.point!r}; name it under points too"
+                )
         for outcome in self.outcomes:
             if outcome not in OUTCOMES:
                 raise ValueError(f"outcomes: {outcome!r} is none of {', '.join(OUTCOMES)}")

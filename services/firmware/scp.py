@@ -9,10 +9,11 @@ from enum import Enum
 from typing import Any
 
 from proto.board import Board
-from proto.ids import GICD_NODE, SCP, BoardNs, CpuIndex, NodeId, pe_node
+from proto.ids import GICD_NODE, OPERATOR, SCP, BoardNs, CpuIndex, NodeId, pe_node
 from proto.messages import (
     BlockPower,
     BlockPowered,
+    PowerLed,
     PowerOff,
     PowerOn,
     Rail,
@@ -201,7 +202,7 @@ class Scp:
 
     def _fall_asleep(self) -> list[Effect]:
         self._mode = SystemMode.SLEEPING
-        return [Trace(SystemPower("sleeping")), *self._wake_if_asked()]
+        return [*_shown("sleeping"), *self._wake_if_asked()]
 
     def _on_system_power_off(self, now: BoardNs, body: SystemPowerOff, src: NodeId) -> list[Effect]:
         effects: list[Effect] = [CancelTimer("system")]
@@ -215,7 +216,7 @@ class Scp:
 
     def _finish_off(self) -> list[Effect]:
         self._mode = SystemMode.OFF
-        return [Trace(SystemPower("off"))]
+        return _shown("off")
 
     # -- the system, up
 
@@ -233,14 +234,14 @@ class Scp:
         if not asking:
             return []
         self._mode = SystemMode.BLOCKS_RISING
-        return [Trace(SystemPower("waking", asking[0])), *self._switch_blocks(True)]
+        return [*_shown("waking", asking[0]), *self._switch_blocks(True)]
 
     def _release_sleeper(self) -> list[Effect]:
         self._mode = SystemMode.ON
         self._move(self._sleeper, PeEvent.RELEASED)
         return [
             Send(pe_node(self._sleeper), Rail(True, ResetReason.WAKE)),
-            Trace(SystemPower("on")),
+            *_shown("on"),
         ]
 
     # -- blocks
@@ -259,3 +260,8 @@ class Scp:
 def _within(timer: str, now: BoardNs, duration: Range) -> SetTimer:
     """A timer that fires inside a latency range from now."""
     return SetTimer(timer, now + duration[0], now + duration[1])
+
+
+def _shown(state: str, intid: int = NO_INTID) -> list[Effect]:
+    """A system power state, in the journal and on the board's LED."""
+    return [Trace(SystemPower(state, intid)), Send(OPERATOR, PowerLed(state))]

@@ -11,6 +11,7 @@ from proto.ids import OPERATOR, BoardNs, NodeId
 from proto.messages import (
     PointReached,
     PointRelease,
+    PowerLed,
     RaiseLine,
     RtcAlarm,
     SerialInput,
@@ -40,11 +41,25 @@ def step_text(step: Step) -> str:
         return f"type on dom{step.type_line.domain}: {step.type_line.line}"
     if step.expect is not None:
         return f"expect {_expected(step.expect)}"
+    if step.power is not None:
+        return f"expect power {step.power.state} within {step.power.within_ms} ms"
+    if step.reached is not None:
+        return f"expect {step.reached.point!r} to be reached within {step.reached.within_ms} ms"
     if step.irq is not None:
         return f"irq {step.irq}"
     if step.alarm_ms is not None:
         return f"alarm in {step.alarm_ms} ms"
     return f"wait {step.wait_ms} ms"
+
+
+def _missed(step: Step) -> str:
+    return step_text(step).replace("expect ", "expected ", 1)
+
+
+def time_limit_ms(step: Step) -> int | None:
+    """How long a step may take, or None for one that is done at once."""
+    expectation = step.expect or step.power or step.reached
+    return expectation.within_ms if expectation is not None else step.wait_ms
 
 
 def _expected(expect: ExpectLine) -> str:
@@ -67,7 +82,9 @@ class Operator:
         self._lines: dict[NodeId, list[str]] = {}
         self._seen_before_step: dict[NodeId, int] = {}
         self._reached: dict[str, int] = {}
-        self._held: dict[str, tuple[NodeId, PointRelease]] = {}
+        self._due: dict[str, tuple[NodeId, PointRelease | RaiseLine]] = {}
+        """Timer to what is sent when it fires."""
+        self._power = ""
         self._effects: list[Effect] = []
 
     # -- the node contract
@@ -87,17 +104,21 @@ class Operator:
                 self._advance(now)
             case PointReached(tx, point):
                 self._point_reached(now, src, tx, point)
+                self._advance(now)
+            case PowerLed(state):
+                self._power = state
+                self._advance(now)
             case _:
                 raise ProtocolError(f"{self.id} cannot take {body} from {src}")
         return self._take_effects()
 
     def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
-        """The current step's time is over, or a point is to be released."""
+        """The current step's time is over, or what a point asked for is due."""
         if timer == STEP_TIMER:
             self._step_timed_out(now)
-        elif timer in self._held:
-            dst, release = self._held.pop(timer)
-            self._effects.append(Send(dst, release))
+        elif timer in self._due:
+            dst, body = self._due.pop(timer)
+            self._effects.append(Send(dst, body))
         else:
             raise ProtocolError(f"{self.id} has no timer {timer}")
         return self._take_effects()
@@ -119,10 +140,9 @@ class Operator:
             self._effects.append(Send(NodeId(step.irq), RaiseLine()))
         elif step.alarm_ms is not None:
             self._effects.append(Send(RTC_NODE, RtcAlarm(step.alarm_ms * MS)))
-        elif step.expect is not None:
-            self._wait_until(now + step.expect.within_ms * MS)
-        elif step.wait_ms is not None:
-            self._wait_until(now + step.wait_ms * MS)
+        elif (limit_ms := time_limit_ms(step)) is not None:
+            self._waiting = True
+            self._set_timer(STEP_TIMER, now + limit_ms * MS)
 
     def _advance(self, now: BoardNs) -> None:
         """Go on to the first step that is not done yet."""
@@ -136,6 +156,10 @@ class Operator:
     def _is_done(self, step: Step) -> bool:
         if step.expect is not None:
             return self._is_met(step.expect)
+        if step.power is not None:
+            return self._power == step.power.state
+        if step.reached is not None:
+            return step.reached.point in self._reached
         return step.wait_ms is None
 
     def _is_met(self, expect: ExpectLine) -> bool:
@@ -144,25 +168,29 @@ class Operator:
         lines = self._lines.get(node, [])[first:]
         return any(text in line for line in lines for text in expect.any_of)
 
-    def _wait_until(self, at_ns: int) -> None:
-        self._waiting = True
-        self._effects.append(SetTimer(STEP_TIMER, at_ns, at_ns))
+    def _set_timer(self, timer: str, at_ns: int) -> None:
+        self._effects.append(SetTimer(timer, at_ns, at_ns))
 
     def _step_timed_out(self, now: BoardNs) -> None:
         """A wait is over, or an expectation was missed."""
         if not self._waiting:
             return
         self._waiting = False
-        expect = self._steps[self._index].expect
-        if expect is None:
+        step = self._steps[self._index]
+        if step.wait_ms is not None:
             self._index += 1
             self._begin_step(now)
             self._advance(now)
-            return
-        last = self._lines.get(console_node(expect.domain), [])[-LAST_LINES:]
-        seen = "; ".join(repr(line) for line in last) or "nothing"
-        reason = f"step {self._index}: expected {_expected(expect)}; last lines: {seen}"
-        self._end(ScenarioEnded("failed", reason))
+        else:
+            reason = f"step {self._index}: {_missed(step)}; {self._last_seen(step)}"
+            self._end(ScenarioEnded("failed", reason))
+
+    def _last_seen(self, step: Step) -> str:
+        """What there was instead of what the step waited for."""
+        if step.expect is None:
+            return f"the power LED shows {self._power or 'nothing'}"
+        last = self._lines.get(console_node(step.expect.domain), [])[-LAST_LINES:]
+        return "last lines: " + ("; ".join(repr(line) for line in last) or "nothing")
 
     def _end(self, ended: ScenarioEnded) -> None:
         self._ended = True
@@ -179,19 +207,23 @@ class Operator:
             for action in self._points
             if action.point == point and action.occurrence == occurrence
         ]
-        for action in actions:
+        for number, action in enumerate(actions):
             if action.irq is not None:
-                self._effects.append(Send(NodeId(action.irq), RaiseLine()))
-        if any(action.hold for action in actions):
-            return
-        release = PointRelease(tx, _answer(actions))
-        hold_ns = max((action.hold_us for action in actions), default=0) * US
-        if not hold_ns:
-            self._effects.append(Send(src, release))
-            return
-        timer = f"point.{src}.{tx}"
-        self._held[timer] = (src, release)
-        self._effects.append(SetTimer(timer, now + hold_ns, now + hold_ns))
+                name = f"irq.{point}.{occurrence}.{number}"
+                self._send_later(now, name, action.irq_after_us, NodeId(action.irq), RaiseLine())
+        if not any(action.hold for action in actions):
+            hold_us = max((action.hold_us for action in actions), default=0)
+            release = PointRelease(tx, _answer(actions))
+            self._send_later(now, f"point.{src}.{tx}", hold_us, src, release)
+
+    def _send_later(
+        self, now: BoardNs, timer: str, after_us: int, dst: NodeId, body: PointRelease | RaiseLine
+    ) -> None:
+        if after_us:
+            self._due[timer] = (dst, body)
+            self._set_timer(timer, now + after_us * US)
+        else:
+            self._effects.append(Send(dst, body))
 
     def _take_effects(self) -> Sequence[Effect]:
         effects, self._effects = self._effects, []

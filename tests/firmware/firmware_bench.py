@@ -15,6 +15,7 @@ from proto.messages import (
     Eret,
     PointReached,
     PointRelease,
+    PowerLed,
     Rail,
     RegRead,
     RegWrite,
@@ -128,17 +129,21 @@ class FakeBlock(WakeSource):
 
 
 class FakeOperator(Fake):
-    """Releases points: with an answer, after a delay."""
+    """Releases points, with an answer, after a delay; sees the power LED."""
 
     def __init__(self, points: Mapping[str, tuple[int, int]]) -> None:
         super().__init__(OPERATOR)
         self.points = points
         self.reached: list[str] = []
+        self.led: list[str] = []
         self.waiting: dict[str, tuple[NodeId, PointRelease]] = {}
 
     def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
-        """A PE stands at a point."""
+        """A PE stands at a point, or the LED changes."""
         body = envelope.body
+        if isinstance(body, PowerLed):
+            self.led.append(body.state)
+            return []
         assert isinstance(body, PointReached)
         answer, hold_ns = self.points[body.point]
         self.reached.append(body.point)

@@ -7,6 +7,7 @@ from proto.ids import SCP, NodeId
 from proto.messages import (
     BlockPower,
     BlockPowered,
+    PowerLed,
     PowerOff,
     PowerOn,
     Rail,
@@ -33,6 +34,7 @@ class Driver:
     def __init__(self):
         self.scp = Scp(board())
         self.effects = list(self.scp.on_start(0))
+        self.led = []
 
     def give(self, body, src="el3.pe0"):
         """One message; gives the effects without the timers."""
@@ -51,7 +53,13 @@ class Driver:
 
     def _seen(self, effects):
         self.effects += effects
-        return [e for e in effects if isinstance(e, Send | Trace)]
+        self.led += [e.body.state for e in effects if is_led(e)]
+        return [e for e in effects if isinstance(e, Send | Trace) and not is_led(e)]
+
+
+def is_led(effect):
+    """Whether an effect is for the operator's eyes."""
+    return isinstance(effect, Send) and isinstance(effect.body, PowerLed)
 
 
 def asleep():
@@ -134,6 +142,7 @@ def test_wake_sequence():
         Send("pe0", Rail(True, ResetReason.WAKE)),
         Trace(SystemPower("on")),
     ]
+    assert driver.led == ["sleeping", "waking", "on"]
     assert driver.give(PowerOn(1, 1)) == [Send("el3.pe0", Reply(1, 0))]
 
 

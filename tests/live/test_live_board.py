@@ -128,7 +128,7 @@ class Watcher:
     def look(self) -> None:
         assert [name for name, pid in self.pids.items() if not is_alive(pid)] == []
         self.files.append(
-            {name: len(os.listdir(f"/proc/{pid}/fd")) for name, pid in self.pids.items()}
+            {name: len(list(Path(f"/proc/{pid}/fd").iterdir())) for name, pid in self.pids.items()}
         )
         self.memory_kib.append({name: resident_kib(pid) for name, pid in self.pids.items()})
 
@@ -224,15 +224,15 @@ def test_a_dead_process_is_exit_code_3(tmp_path: Path) -> None:
     scenario.write_text(HELD_AT_S9)
     command = [sys.executable, "-m", "deploy.cli.main", "run", str(scenario)]
     environment = os.environ | {"TORPOR_RUNS": str(tmp_path)}
-    running = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment)
-    assert running.stderr is not None
-    for line in running.stderr:
-        if "local_irq_save end" in line:
-            break
-    state = json.loads(next(tmp_path.glob("*/state.json")).read_text())
-    os.kill(state["pids"]["gicd"], signal.SIGKILL)
-    rest = running.stderr.read()
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=environment) as running:
+        assert running.stderr is not None
+        for line in running.stderr:
+            if "local_irq_save end" in line:
+                break
+        state = json.loads(next(tmp_path.glob("*/state.json")).read_text())
+        os.kill(state["pids"]["gicd"], signal.SIGKILL)
+        rest = running.stderr.read()
 
-    assert running.wait(timeout=30) == 3
+    assert running.returncode == 3
     assert "gicd" in rest
     assert "Traceback" not in rest

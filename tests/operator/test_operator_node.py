@@ -10,6 +10,7 @@ from proto.messages import (
     Body,
     PointReached,
     PointRelease,
+    PowerLed,
     RaiseLine,
     Reply,
     RtcAlarm,
@@ -21,6 +22,8 @@ from proto.platform import Platform
 from proto.scenario import (
     DomainSpec,
     ExpectLine,
+    ExpectPoint,
+    ExpectPower,
     PointAction,
     Profile,
     Repeat,
@@ -273,3 +276,52 @@ def test_what_an_operator_cannot_be_told_stops_the_run() -> None:
         bench.receive("pe0", Reply(1))
     with pytest.raises(ProtocolError, match="no timer other"):
         bench.fire("other")
+
+
+def test_a_power_state_is_waited_for() -> None:
+    """The LED ends the step, also when it showed the state before."""
+    bench = Bench(
+        Step(power=ExpectPower(state="sleeping")),
+        Step(irq="rtc"),
+        Step(power=ExpectPower(state="on")),
+    )
+    assert bench.sent == []
+    bench.receive("scp", PowerLed("sleeping"))
+    assert bench.sent == [("rtc", RaiseLine())]
+    bench.receive("scp", PowerLed("waking"))
+    assert bench.ended == []
+    bench.receive("scp", PowerLed("on"))
+    assert bench.ended == [DONE]
+
+
+def test_a_power_state_that_does_not_come_is_a_failure() -> None:
+    """The reason says what was expected and what the LED shows."""
+    bench = Bench(Step(power=ExpectPower(state="sleeping", within_ms=7)))
+    bench.receive("scp", PowerLed("off"))
+    bench.fire("step")
+
+    assert bench.ended == [
+        ScenarioEnded(
+            "failed", "step 0: expected power sleeping within 7 ms; the power LED shows off"
+        )
+    ]
+
+
+def test_a_point_can_be_waited_for_and_raise_a_line_later() -> None:
+    """The step ends when the point is reached; the line rises its time after that."""
+    point = PointAction(point="here", irq="tty1", irq_after_us=30)
+    bench = Bench(Step(reached=ExpectPoint(point="here")), Step(wait_ms=1), points=(point,))
+    bench.receive(PE1, PointReached(5, "here"))
+
+    assert bench.sent == [(PE1, PointRelease(5, 0))]
+    assert bench.timers == {"irq.here.1.0": bench.now + 30 * US, "step": bench.now + 1 * MS}
+    bench.fire("irq.here.1.0")
+    assert bench.sent[-1] == ("tty1", RaiseLine())
+    bench.fire("step")
+    assert bench.ended == [DONE]
+
+
+def test_waiting_for_a_point_nobody_stops_at_is_refused() -> None:
+    """A scenario that cannot succeed is not begun."""
+    with pytest.raises(ValueError, match="nobody stops at 'nowhere'"):
+        Bench(Step(reached=ExpectPoint(point="nowhere")))

@@ -164,6 +164,7 @@ async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int:
             return PsciError.DENIED
         await vcpu_block_unless_event_pending(pe, vcpu)
         return PsciError.SUCCESS
+    await pe.point(f"vpsci.SYSTEM_SUSPEND d{vcpu.domain}")
     await vcpu_block_unless_event_pending(pe, vcpu)
     if pe.board.profile.guest_reset == "hardware_domain":
         return PsciError.SUCCESS
