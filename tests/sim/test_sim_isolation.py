@@ -7,13 +7,17 @@ from enum import Enum
 
 import msgspec
 import pytest
+from msgspec.structs import replace
 
 from bus.world.sim import World
 from bus.world.strategies import RandomStrategy
 from deploy.composition import build_nodes
 from deploy.loading import resolve
 from proto.ids import NodeId
+from proto.messages import PointReached
 from proto.node import Node
+from proto.scenario import PointAction
+from proto.turn import Send, Turn
 from proto.units import MS
 
 pytestmark = pytest.mark.sim
@@ -75,9 +79,14 @@ def shared_objects(nodes: Mapping[NodeId, Node]) -> tuple[list[str], int]:
 def suspending_board() -> dict[NodeId, Node]:
     """The nodes of a board in the middle of a suspend, programs under way on every processor."""
     board = resolve("baseline")
+    held = PointAction(point="before S9", hold=True)
+    scenario = replace(board.scenario, points=(*board.scenario.points, held))
+    board = replace(board, scenario=scenario)
     nodes = build_nodes(board)
-    world = World(nodes, board.platform.latencies, RandomStrategy(0), lambda turn: None)
-    world.run(26 * MS)
+    turns: list[Turn] = []
+    world = World(nodes, board.platform.latencies, RandomStrategy(0), turns.append)
+    world.run(100 * MS)
+    assert PointReached in {type(e.body) for t in turns for e in t.effects if isinstance(e, Send)}
     assert world.ended is None
     return nodes
 
