@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any, cast
 
@@ -32,6 +33,9 @@ from proto.node import Node
 
 INTERCONNECT = "interconnect"
 """Name of the process that runs the hub."""
+
+MONITOR = "monitor"
+"""Name of the process that follows the journal."""
 
 EXIT_FAULT = 70
 """A node raised, or was sent what it cannot decode: a fault of the code, not of the host."""
@@ -81,7 +85,7 @@ def main() -> None:
         if args.name == INTERCONNECT:
             _interconnect(board, session, nodes, socket.socket(fileno=args.control_fd), termination)
             return
-        Host(
+        host = Host(
             Identity(args.name, board.composition, session.token),
             nodes,
             args.endpoint,
@@ -89,7 +93,9 @@ def main() -> None:
             Limits(session.queued_frames),
             termination,
             lambda crash: _log_crash(log, crash),
-        ).run()
+        )
+        with _advice(args.name, session, log):
+            host.run()
     except NodeCrash as crash:
         _fail(str(crash), EXIT_FAULT)
     except Undecodable as error:
@@ -128,6 +134,18 @@ def _interconnect(
         Limits(session.queued_frames),
         termination,
     ).run()
+
+
+def _advice(
+    name: str, session: Session, log: structlog.typing.FilteringBoundLogger
+) -> AbstractContextManager[None]:
+    """What the monitor process does beside its place on the bus; the others do nothing."""
+    if name != MONITOR:
+        return nullcontext()
+    # Only this process needs the judge's code.
+    from deploy.monitor import monitoring
+
+    return monitoring(Path(session.journal), log)
 
 
 def _log_crash(log: structlog.typing.FilteringBoundLogger, crash: NodeCrash) -> None:
