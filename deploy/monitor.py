@@ -6,7 +6,7 @@ run: the verdict that counts is the check of the finished journal.
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 from bus.journal import JournalError, JournalTail, tail_journal
@@ -33,7 +33,8 @@ def _follow(path: Path, log: Log, stop: threading.Event) -> None:
     try:
         tail = _open(path, stop)
         if tail is not None:
-            _feed(tail, log, stop)
+            with closing(tail):
+                _feed(tail, log, stop)
     except Exception as error:  # noqa: BLE001 - an adviser must not take the run with it
         log.warning("monitor failed", reason=f"{type(error).__name__}: {error}")
 
@@ -58,7 +59,6 @@ def _feed(tail: JournalTail, log: Log, stop: threading.Event) -> None:
         if follower is not None:
             follower.feed(records)
         if stopping:
-            tail.close()
             return
         # One more look after the end: the last records are the interesting ones.
         stopping = stop.wait(POLL_S)
