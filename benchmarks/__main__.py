@@ -1,0 +1,36 @@
+"""`make bench`: every measurement in one run on one machine, as a table or as JSON."""
+
+import json
+import os
+import platform
+import sys
+
+from benchmarks import bench_bus, bench_live, bench_sim
+
+AIMS = {
+    "hub_to_relay_ratio": "at most 1.25",
+    "hub_turns_per_s": "15,000",
+    "sim board messages/s": "100,000",
+}
+"""What the figures are aimed at, where there is an aim."""
+
+
+def main() -> None:
+    """Measure and print."""
+    figures: dict[str, float] = {}
+    for suite in (bench_bus, bench_sim, bench_live):
+        print(f"measuring {suite.__name__} ...", file=sys.stderr)
+        figures |= suite.run()
+    if "--json" in sys.argv[1:]:
+        print(json.dumps(figures, indent=2))
+        return
+    cores = os.cpu_count()
+    print(f"Python {platform.python_version()}, {cores} cores, load {os.getloadavg()[0]:.1f}")
+    width = max(map(len, figures))
+    for name, value in figures.items():
+        aim = f"   (aim: {AIMS[name]})" if name in AIMS else ""
+        print(f"{name:{width}}  {value:12,.2f}{aim}")
+
+
+if __name__ == "__main__":
+    main()
