@@ -25,6 +25,7 @@ from services.monitor.verdict import Verdict, judge
 
 LIFE = Incarnation(1)
 SYSTEM_SUSPEND = 0xC400000E
+CPU_OFF = 0x84000002
 
 
 def board(expected: tuple[Finding, ...] = (), **scenario: Any) -> Board:
@@ -136,7 +137,7 @@ class Script:
 
     def cpu1_off(self) -> None:
         """CPU1 goes down, in Xen and in firmware."""
-        self.trace("pe1", Online(1, False))
+        self.trace("pe1", Online(1, False), SmcIssued(CPU_OFF, (0, 0, 0), True))
         self.trace("el3.pe1", AffinityState(1, "OFF"))
         self.trace("pe1", PePower(False))
 

@@ -1,10 +1,10 @@
 """The verdict as a whole: run properties, expected findings, deaths, torn tails, interleavings."""
 
 import pytest
-from hand_made import Script, board, texts
+from hand_made import CPU_OFF, Script, board, texts
 
 from proto.scenario import Finding
-from proto.traces import AffinityState, IntState, Online, PeHalted
+from proto.traces import AffinityState, IntState, Online, PeHalted, SmcIssued
 from services.monitor.properties import PROPERTIES
 from services.monitor.verdict import judge
 
@@ -188,17 +188,29 @@ def test_the_caller_may_know_of_trouble() -> None:
 
 
 def test_sometimes_tells_late_from_early_cpu_off() -> None:
-    """Whether firmware published OFF before or after a step behind S3."""
+    """Whether firmware published OFF before or after a step behind S3, even after the attempt."""
     early, late = booted(), booted()
     early.fall_asleep()
     late.fall_asleep("S3")
+    late.trace("pe1", SmcIssued(CPU_OFF, (0, 0, 0), True))
     late.phases("S3", "S4")
+    late.wake_up(cpu1=False)
     late.trace("el3.pe1", AffinityState(1, "OFF"))
 
     key = "cpu_off_completes_{}_later_step"
     assert early.judged().sometimes[key.format("before")]
     assert not early.judged().sometimes[key.format("after")]
     assert late.judged().sometimes[key.format("after")]
+
+
+def test_sometimes_ignores_an_off_that_is_no_cpu_off() -> None:
+    """A power-on that failed falls back to OFF."""
+    script = booted()
+    script.fall_asleep()
+    script.trace("el3.pe1", AffinityState(1, "ON_PENDING"))
+    script.trace("el3.pe1", AffinityState(1, "OFF"))
+
+    assert not script.judged().sometimes["cpu_off_completes_after_later_step"]
 
 
 @pytest.mark.parametrize(("until", "reached"), [("S0", False), ("S3", True), ("S13", False)])
