@@ -243,7 +243,7 @@ class WakeIsDelivered(Property):
             due_ns = max(self._asleep_since_ns, assertion.now) + PATIENCE_NS
             text = f"{_which(intid, assertion)} did not end the sleep"
             if now > due_ns:
-                self.find(f"{text} within {PATIENCE_NS // S} s", assertion.position, position)
+                self.miss(f"{text} within {PATIENCE_NS // S} s", assertion.position, position)
 
     def _on_lost(self, moment: Moment, event: InterruptLost) -> None:
         if event.intid < SGI_COUNT:
@@ -260,7 +260,7 @@ class WakeIsDelivered(Property):
                 continue
             text = f"{_which(intid, assertion)} had not been delivered at the end"
             if ending.now - assertion.now > PATIENCE_NS and ending.complete:
-                self.find(text, assertion.position, ending.position)
+                self.miss(text, assertion.position, ending.position)
             else:
                 self.undecided.append(text)
 

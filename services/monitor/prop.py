@@ -38,13 +38,14 @@ class Ending:
     """How the journal ends.
 
     `complete` means that the run came to its own end and every record of it can be read; `trouble`
-    says why not.
+    says why not. `starved` says so if the host kept the board waiting.
     """
 
     position: int
     now: int
     complete: bool
     trouble: str = ""
+    starved: str = ""
 
 
 class Property:
@@ -59,6 +60,7 @@ class Property:
         self.findings: list[Finding] = []
         self.reached = False
         self.undecided: list[str] = []
+        self._missed: list[Finding] = []
         shadow.attempt_listeners.append(self.attempt_over)
 
     @property
@@ -84,9 +86,23 @@ class Property:
 
     def find(self, text: str, *positions: int) -> None:
         """Note a violation."""
-        self.findings.append(
-            Finding(property=self.name, text=text, positions=tuple(sorted(set(positions))))
-        )
+        self.findings.append(self._finding(text, positions))
+
+    def miss(self, text: str, *positions: int) -> None:
+        """Note a missed deadline: a violation, unless the host starved the board."""
+        self._missed.append(self._finding(text, positions))
+
+    def settle(self, ending: Ending) -> None:
+        """The journal has ended: decide what `finish` and `miss` left open."""
+        self.finish(ending)
+        for finding in self._missed:
+            if ending.starved:
+                self.undecided.append(f"{finding.text} ({ending.starved})")
+            else:
+                self.findings.append(finding)
+
+    def _finding(self, text: str, positions: Sequence[int]) -> Finding:
+        return Finding(property=self.name, text=text, positions=tuple(sorted(set(positions))))
 
     def verdict(self, ending: Ending) -> str:
         """`pass`, `violated`, `inconclusive` or `not reached`."""

@@ -47,7 +47,7 @@ class ScenarioIsDone(Property):
     def _on_ended(self, moment: Moment, event: ScenarioEnded) -> None:
         self._ended = event
         if event.outcome != "done":
-            self.find(event.reason or f"the scenario {event.outcome}", moment.position)
+            self.miss(event.reason or f"the scenario {event.outcome}", moment.position)
 
     def finish(self, ending: Ending) -> None:
         """A board that stops by itself has not made progress."""

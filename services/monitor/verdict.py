@@ -15,6 +15,7 @@ from services.monitor.properties import PROPERTIES
 from services.monitor.run_properties import BusIsClean, ScenarioIsDone
 from services.monitor.shadow import Shadow
 from services.monitor.sometimes import Sometimes
+from services.monitor.starvation import Starvation
 
 STUCK = ("quiescent", "time limit")
 """Beginnings of an `end` record of the sim world that mean the board made no progress."""
@@ -71,6 +72,7 @@ class Judge:
         self._feed = Feed(self._links, [self.shadow, *self.properties, self._sometimes])
         self._known = board.profile.expected_findings + board.scenario.expected_findings
         self._world = world
+        self._starvation = Starvation()
         self._position = -1
         self._turns = 0
         self._now = 0
@@ -85,6 +87,8 @@ class Judge:
             self._now = max(self._now, record.now)
             self._turns += 1
             self._feed.turn(self._position, record)
+            if self._world == "live":
+                self._starvation.turn(record)
             for effect in record.effects:
                 if isinstance(effect, Trace) and isinstance(effect.event, ScenarioEnded):
                     self._ended = True
@@ -113,7 +117,7 @@ class Judge:
         for found in self.properties:
             if isinstance(found, ScenarioIsDone) and self._stuck:
                 found.stuck = self._stuck
-            found.finish(ending)
+            found.settle(ending)
         properties = {found.name: found.verdict(ending) for found in self.properties}
         findings = tuple(self.findings)
         return Verdict(
@@ -135,7 +139,13 @@ class Judge:
             reason = "the journal is torn: it ends inside a record"
         if not reason and not self._ended and not self._stuck:
             reason = "the journal ends before the scenario"
-        return Ending(max(self._position, 0), self._now, complete=not reason, trouble=reason)
+        return Ending(
+            max(self._position, 0),
+            self._now,
+            complete=not reason,
+            trouble=reason,
+            starved=self._starvation.text,
+        )
 
     def _marked(self, finding: Finding) -> Finding:
         known = next((known for known in self._known if _explains(known, finding)), None)
