@@ -14,18 +14,18 @@ def run_live(
     folder: RunFolder,
     options: LiveOptions,
     on_records: Callable[[Sequence[Record]], None],
-    on_pids: Callable[[dict[str, int]], None],
+    on_pids: Callable[[dict[str, int]], None] | None = None,
 ) -> LiveResult:
     """Run a board on processes until the scenario, the time or a process ends.
 
-    `on_pids` is told the processes once all have started, `on_records` what the journal has grown
-    by.
+    `on_records` is told what the journal has grown by, `on_pids` the processes once all have
+    started.
     """
     tail: JournalTail | None = None
 
     def on_event(event: LiveEvent) -> None:
         nonlocal tail
-        if event.kind == "started":
+        if on_pids is not None and event.kind == "started":
             on_pids(dict(event.pids))
         if tail is None:
             try:

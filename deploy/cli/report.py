@@ -54,9 +54,14 @@ def replay_command(path: Path) -> str:
 
 
 def report_on(
-    board: Board, world: str, verdict: Verdict, journal: Path, pids: dict[str, int] | None = None
+    board: Board,
+    world: str,
+    verdict: Verdict,
+    journal: Path,
+    pids: dict[str, int] | None = None,
+    again: str | None = None,
 ) -> Report:
-    """A verdict with what it belongs to."""
+    """A verdict with what it belongs to; `again` replaces the command that replays the journal."""
     return Report(
         world=world,
         scenario=board.scenario.name,
@@ -67,7 +72,7 @@ def report_on(
         composition=board.composition,
         processes=pids or {},
         journal=str(journal),
-        replay=replay_command(journal),
+        replay=again or replay_command(journal),
         configuration=board,
         **{name: getattr(verdict, name) for name in Verdict.__struct_fields__},
     )

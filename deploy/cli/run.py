@@ -22,10 +22,9 @@ from deploy.run_sim import run_sim
 from deploy.supervisor import LiveOptions
 from proto.board import Board
 from proto.turn import Turn
-from services.monitor.verdict import Verdict, judge
+from services.monitor.verdict import Judge, Verdict, judge
 
 EXIT_VIOLATED = 1
-EXIT_INCONCLUSIVE = 3
 
 
 class WorldName(StrEnum):
@@ -110,20 +109,20 @@ def _live(
     board: Board, folder: RunFolder, options: LiveOptions, json: bool, console: Console
 ) -> int:
     with View(board, console) as view:
-        result = run_live(board, folder, options, view.feed, lambda pids: None)
-    ended = result.outcome == "ended"
-    trouble = "" if ended else f"{result.outcome}: {result.reason}"
+        result = run_live(board, folder, options, view.feed)
+    trouble = (
+        "" if result.outcome == "ended" else f"{result.outcome}: {result.died or result.reason}"
+    )
     healthy = result.outcome not in ("died", "crashed")
+    again = None
     try:
-        read = read_journal(result.journal)
+        verdict = judge(read_journal(result.journal), trouble, healthy)
     except JournalError as error:
         # The hub never came to write one: there is nothing to replay, only to run again.
-        console.print(Text(f"verdict: inconclusive ({trouble}; {error})"), soft_wrap=True)
+        verdict = Judge(board, "live").conclude(False, f"{trouble}; {error}", healthy)
         again = shlex.join(["torpor", *sys.argv[1:]])
-        console.print(Text(f"again:   {again}"), soft_wrap=True)
-        return EXIT_INCONCLUSIVE
-    verdict = judge(read, trouble, healthy)
-    return deliver(report_on(board, "live", verdict, result.journal, result.pids), json, console)
+    report = report_on(board, "live", verdict, result.journal, result.pids, again)
+    return deliver(report, json, console)
 
 
 # -- sim
