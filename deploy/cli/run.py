@@ -156,11 +156,13 @@ def _simulate_once(
             if deadline_s is not None and time.monotonic() > deadline_s:
                 raise TimeoutError
 
-        trouble, healthy = "", True
+        trouble, healthy, again = "", True, None
         try:
             result = run_sim(board, journal, on_turn=on_turn)
-            trouble, healthy = result.crash, not result.crash
+            if result.crash:
+                # Only the choices lead to the turn that raised: it is not in the journal.
+                trouble, healthy, again = result.crash, False, replay_command(result.tape)
         except TimeoutError:
             trouble = f"timeout: {timeout} s of real time ran out"
     verdict: Verdict = judge(read_journal(journal), trouble, healthy)
-    return report_on(board, "sim", verdict, journal)
+    return report_on(board, "sim", verdict, journal, again=again)

@@ -269,6 +269,25 @@ def test_real_time_that_runs_out_exits_3(tmp_path: Path) -> None:
     assert "real time ran out" in result.stderr
 
 
+def test_a_node_that_raises_exits_3_and_replays_from_the_tape(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The journal ends before the turn that raised; the choices lead to it."""
+
+    def broken(self: object, now: int) -> None:
+        raise ZeroDivisionError("rail 0")
+
+    monkeypatch.setattr("services.firmware.scp.Scp.on_start", broken)
+    where = ("--run-folder", tmp_path / "run")
+    result = torpor("run", "baseline", "--world", "sim", *where)
+    tape = tmp_path / "run" / "journal.tape"
+
+    assert result.exit_code == 3
+    assert "ZeroDivisionError: rail 0" in result.stderr
+    assert result.stderr.splitlines()[-1] == f"replay:  torpor replay {tape}"
+    assert "ZeroDivisionError: rail 0" in torpor("replay", tape).stderr
+
+
 # -- replay
 
 
