@@ -95,11 +95,11 @@ class World:
         while self.ended is None:
             if not queue:
                 return Outcome.QUIESCENT
+            if queue[0].earliest_ns > limit_ns:
+                return Outcome.TIME_LIMIT
             event = self._next()
             if event is None:
                 continue
-            if event.earliest_ns > limit_ns:
-                return Outcome.TIME_LIMIT
             if event.earliest_ns > self.now:
                 self.now = event.earliest_ns
             self._deliver(event)

@@ -164,12 +164,14 @@ def test_timers_fire_in_their_window_and_only_the_last_set() -> None:
 
 
 def test_board_time_limit_stops_the_world() -> None:
-    """Nothing behind the limit is delivered."""
+    """Nothing behind the limit is delivered, and nothing is lost: the run can go on."""
     node = Clocked(SetTimer("late", 5_000, 5_000))
     world, _ = world_of(node)
 
     assert world.run(4_999) is Outcome.TIME_LIMIT
     assert node.fired == []
+    assert world.run(5_000) is Outcome.QUIESCENT
+    assert node.fired == [("late", 5_000)]
 
 
 def test_the_recorded_order_can_be_forced() -> None:
