@@ -163,17 +163,20 @@ class Hub:
         if self._waiting:
             self._run_local()
 
-    def fire(self) -> None:
-        """Run the timers of the hub's own nodes that are due."""
+    def fire(self) -> bool:
+        """Run the timers of the hub's own nodes that are due; whether there were any."""
+        fired = False
         try:
             for _ in range(TIMERS_AT_ONCE):
                 turn = self._local.fire(self._now())
                 if turn is None or self.over is not None:
-                    return
+                    break
+                fired = True
                 self._accept_local(turn)
                 self._run_local()
         except (NodeCrash, Undecodable) as error:
             self._own_fault(error)
+        return fired
 
     # -- frames out
 

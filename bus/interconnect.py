@@ -124,12 +124,13 @@ class Interconnect:
 
     def _serve_once(self) -> None:
         hub = self.hub
-        for connection, *parts in self._link.receive(self._timeout_s()):
-            hub.feed(connection, parts[0] if len(parts) == 1 else b"")
+        for connection, frame in self._link.receive(self._timeout_s()):
+            hub.feed(connection, frame)
+        self._clear = hub.flush()
         if not hub.running and hub.complete and hub.over is None:
             self._go()
-        hub.fire()
-        self._clear = hub.flush()
+        if hub.fire():
+            self._clear = hub.flush()
         # After the frames have left: the file is behind them by less than one turn of this loop.
         self._journal.flush()
 
