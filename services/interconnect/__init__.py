@@ -1,1 +1,0 @@
-"""The interconnect process: the hub, and DRAM behind it."""
