@@ -4,12 +4,12 @@ Process life is not power state: without power the node obeys only its rail, and
 of the interrupt wire, which is not part of the PE.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from proto.board import Board
 from proto.ids import BoardNs, CpuIndex, el3_node, pe_node
-from proto.image import Image
+from proto.image import Image, Program
 from proto.messages import (
     BankLost,
     Eret,
@@ -63,21 +63,23 @@ XEN_MODULES = (
 """What is linked into Xen's image."""
 
 
-def xen_image() -> Image:
-    """Xen as one image: all its programs with their addresses."""
+def xen_image(relinked: Mapping[str, Program] | None = None) -> Image:
+    """Xen as one image: all its programs with their addresses, some of them replaced."""
     for module in XEN_MODULES:
         import_module(f"{XEN_PACKAGE}.{module}")
-    return Image(XEN_PACKAGE, XEN_TEXT, entry="start")
+    return Image(XEN_PACKAGE, XEN_TEXT, "start", relinked)
 
 
 class PeNode:
-    """Node `pe<N>`."""
+    """Node `pe<N>`. `relinked` replaces symbols of Xen's image."""
 
-    def __init__(self, board: Board, cpu: CpuIndex) -> None:
+    def __init__(
+        self, board: Board, cpu: CpuIndex, relinked: Mapping[str, Program] | None = None
+    ) -> None:
         self.id = pe_node(cpu)
         self._board = board
         self._cpu = cpu
-        self._image = xen_image()
+        self._image = xen_image(relinked)
         self._memory = XenMemory(board)
         self._pe: Pe | None = None
         self._last_tx = 0

@@ -4,6 +4,7 @@ from enum import IntEnum
 
 from proto.ids import CpuIndex
 from proto.image import symbol
+from proto.psci import from_register
 from services.pcpu.pe import Pe
 from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.spinlock import spin_trylock, spin_unlock
@@ -41,7 +42,7 @@ async def stop_machine_run(pe: Pe, function: str, cpu: CpuIndex) -> int:
     await pe.irq_disable()
     await stopmachine_set_state(pe, StopMachineState.DISABLE_IRQ, len(others))
     await stopmachine_set_state(pe, StopMachineState.INVOKE, len(others))
-    result = await pe.load(data.result)
+    result = from_register(await pe.load(data.result))
     await stopmachine_set_state(pe, StopMachineState.EXIT, len(others))
     await pe.store(data.state, StopMachineState.IDLE)
     await pe.irq_enable()

@@ -1,0 +1,182 @@
+"""CPU hotplug: refusals, vetoes, the frozen set, and CPUs that do not come back."""
+
+from collections.abc import Sequence
+
+import pytest
+from xen_bench import Bench, board
+
+from proto.ids import CpuIndex
+from proto.psci import Psci, PsciError
+from proto.traces import CpuMissing
+from services.pcpu.pe import Pe
+from services.pcpu.xen.cpu import (
+    CPU_CHAIN,
+    CpuEvent,
+    cpu_down,
+    cpu_up,
+    disable_nonboot_cpus,
+    enable_nonboot_cpus,
+)
+from services.pcpu.xen.errno import EBUSY, EEXIST, EINVAL, EIO, ENOMEM, ETIMEDOUT
+from services.pcpu.xen.smpboot import arch_cpu_die
+
+CPUS = 4
+ALL = (1 << CPUS) - 1
+
+
+def test_what_cannot_go_down_or_come_up_is_refused() -> None:
+    """The boot CPU, an offline CPU, an online CPU, and everything while the lock is held."""
+    errors: list[int] = []
+
+    async def program(pe: Pe) -> None:
+        await pe.store(pe.xen.system.cpu_online_map, 0b11)
+        errors.append(await cpu_down(pe, CpuIndex(0)))
+        errors.append(await cpu_down(pe, CpuIndex(2)))
+        errors.append(await cpu_up(pe, CpuIndex(1)))
+        await pe.store(pe.xen.system.cpu_hotplug_lock, 9)
+        errors.append(await cpu_down(pe, CpuIndex(1)))
+        errors.append(await cpu_up(pe, CpuIndex(2)))
+
+    Bench(program, of=board(CPUS))
+
+    assert errors == [-EINVAL, -EINVAL, -EEXIST, -EBUSY, -EBUSY]
+
+
+def test_a_cpu_that_firmware_does_not_start_is_an_error() -> None:
+    """The PSCI code comes back, and the hotplug lock is free again."""
+    errors: list[int] = []
+
+    async def program(pe: Pe) -> None:
+        errors.append(await cpu_up(pe, CpuIndex(1)))
+        errors.append(await pe.load(pe.xen.system.cpu_hotplug_lock))
+
+    bench = Bench(
+        program,
+        of=board(CPUS),
+        smc=lambda function, args: PsciError.INTERNAL_FAILURE if function == Psci.CPU_ON else 0,
+    )
+
+    assert errors == [PsciError.INTERNAL_FAILURE, 0]
+    assert "CPU1 failed to boot: -6 (INTERNAL_FAILURE)" in bench.uart.text
+
+
+def test_a_cpu_that_never_comes_online_is_given_up_after_a_second() -> None:
+    """-EIO, and the gate is closed for it."""
+    result: list[int] = []
+
+    async def program(pe: Pe) -> None:
+        began = pe.now
+        result.append(await cpu_up(pe, CpuIndex(1)))
+        result.append(round((pe.now - began) / 1e9, 2) == 1.0)
+        result.append(await pe.load(pe.xen.system.smp_up_cpu))
+
+    bench = Bench(program, of=board(CPUS))
+
+    assert result == [-EIO, True, 0xFFFF_FFFF]
+    assert "CPU1 never came online" in bench.uart.text
+
+
+def downs(results: dict[int, int]) -> object:
+    """A cpu_down that gives these results and takes the CPU off the map when it succeeds."""
+
+    async def program(pe: Pe, cpu: CpuIndex) -> int:
+        error = results.get(cpu, 0)
+        if error in (0, -ETIMEDOUT):
+            online = pe.xen.system.cpu_online_map
+            await pe.store(online, await pe.load(online) & ~(1 << cpu))
+        return error
+
+    return program
+
+
+@pytest.mark.parametrize(
+    ("results", "error", "frozen"),
+    [
+        ({}, 0, 0b1110),
+        ({2: -ENOMEM}, -ENOMEM, 0b0010),
+        ({1: -ENOMEM}, -ENOMEM, 0),
+        ({2: -ETIMEDOUT}, -ETIMEDOUT, 0b0110),
+    ],
+)
+def test_the_first_refusal_stops_disabling(
+    results: dict[int, int], error: int, frozen: int
+) -> None:
+    """What went offline before is remembered, also one that firmware did not turn off."""
+    got: list[int] = []
+
+    async def program(pe: Pe) -> None:
+        await pe.store(pe.xen.system.cpu_online_map, ALL)
+        got.append(await disable_nonboot_cpus(pe))
+        got.append(await pe.load(pe.xen.suspend.frozen_cpus))
+
+    Bench(program, of=board(CPUS), relinked={"cpu_down": downs(results)})  # type: ignore[dict-item]
+
+    assert got == [error, frozen]
+
+
+def test_busy_is_a_bug() -> None:
+    """Nobody else may hotplug during system suspend."""
+
+    async def program(pe: Pe) -> None:
+        await pe.store(pe.xen.system.cpu_online_map, ALL)
+        await disable_nonboot_cpus(pe)
+
+    with pytest.raises(AssertionError, match="BUG: cpu_down returned -EBUSY"):
+        Bench(program, of=board(CPUS), relinked={"cpu_down": downs({1: -EBUSY})})  # type: ignore[dict-item]
+
+
+def test_only_frozen_cpus_come_back_and_missing_ones_are_reported() -> None:
+    """The rest goes on, the callbacks for the missing one run afterwards, the set ends empty."""
+    events: list[str] = []
+
+    async def up(pe: Pe, cpu: CpuIndex) -> int:
+        events.append(f"up {cpu}")
+        return -EIO if cpu == 1 else 0
+
+    async def chain(pe: Pe, cpu: CpuIndex, event: CpuEvent) -> int:
+        events.append(f"{event.value} {cpu}")
+        return 0
+
+    async def program(pe: Pe) -> None:
+        await pe.store(pe.xen.suspend.frozen_cpus, 0b1010)
+        await enable_nonboot_cpus(pe)
+        events.append(f"frozen {await pe.load(pe.xen.suspend.frozen_cpus)}")
+
+    bench = Bench(
+        program, of=board(CPUS), relinked={"cpu_up": up, "cpu_notifier_call_chain": chain}
+    )
+
+    assert events == ["up 1", "up 3", "CPU_RESUME_FAILED 1", "frozen 0"]
+    assert bench.traces(CpuMissing) == [CpuMissing(1, -EIO)]
+
+
+def die(kill: str, states: Sequence[int]) -> tuple[int, Bench]:
+    """Wait for a CPU whose flag is set; firmware answers AFFINITY_INFO with these states."""
+    answers = list(states)
+    result: list[int] = []
+
+    async def program(pe: Pe) -> None:
+        await pe.store(pe.xen.system.cpu_is_dead, 1)
+        result.append(await arch_cpu_die(pe, CpuIndex(1)))
+        assert not await pe.load(pe.xen.system.cpu_is_dead)
+
+    def smc(function: int, args: tuple[int, ...]) -> int:
+        assert function == Psci.AFFINITY_INFO
+        return answers.pop(0) if len(answers) > 1 else answers[0]
+
+    return (result, Bench(program, of=board(CPUS, cpu_kill=kill), smc=smc))  # type: ignore[return-value]
+
+
+def test_the_flag_alone_is_believed_or_firmware_is_asked() -> None:
+    """The published design takes the flag; the corrected one polls until OFF, within a limit."""
+    assert die("dead_flag", [0])[0] == [0]
+    assert die("affinity_info", [0, 0, 1])[0] == [0]
+    result, bench = die("affinity_info", [0])
+    assert result == [-ETIMEDOUT]
+    assert "CPU1 did not turn off within 100 ms" in bench.uart.text
+
+
+def test_every_event_has_its_callbacks() -> None:
+    """The chain is complete, and a CPU that does not come back loses its vCPUs."""
+    assert set(CPU_CHAIN) == set(CpuEvent)
+    assert "cpu_disable_scheduler" in CPU_CHAIN[CpuEvent.RESUME_FAILED]
