@@ -70,6 +70,8 @@ class _Peer:
     connection: bytes
     incarnation: Incarnation
     outbox: list[Envelope] = field(default_factory=list)
+    unreachable: bool = False
+    """It did not take its last frame because it is gone; its own last frames may still come."""
 
 
 @dataclass(slots=True, eq=False)
@@ -123,7 +125,7 @@ class Hub:
         assert self.complete, "a process is missing"
         self.running = True
         for peer in self._processes.values():
-            if not self._hand_over(peer, go):
+            if not self._hand_over(peer, go) and not peer.unreachable:
                 self._stop("crashed", "overflow", peer.process, "it does not read")
         try:
             for node in self._local.nodes:
@@ -196,9 +198,13 @@ class Hub:
         try:
             return self._send(peer.connection, frame)
         except Unreachable:
-            peer.outbox.clear()
-            self._stop("died", "undeliverable", peer.process, "the process is gone")
-            return True
+            if peer.unreachable:
+                self._stop("died", "undeliverable", peer.process, "the process is gone")
+                peer.outbox.clear()
+                return True
+            # What it said last, why it crashed perhaps, is still on its way in: read that first.
+            peer.unreachable = True
+            return False
 
     # -- turns
 

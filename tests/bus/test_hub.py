@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bus.frames import Deliver, Go, Hello, Refused, Unreachable, decode_to_host
+from bus.frames import Crash, Deliver, Go, Hello, Refused, Unreachable, decode_to_host
 from bus.hub import STRANGERS_JOURNALLED, Hub, Over, Plan
 from bus.journal import Header, HubEvent, JournalWriter, Record, read_journal
 from bus.runner import Runner
@@ -301,12 +301,24 @@ def test_an_overflow_is_journalled_and_stops_the_run(bench: Bench) -> None:
 
 
 def test_a_process_that_is_gone_stops_the_run(bench: Bench) -> None:
-    """A message for a dead process is undeliverable."""
+    """A message for a dead process is undeliverable, once its own last frames have been read."""
     bench.go().gone.add(RIGHT)
     bench.turn(LEFT, turn(PE0, 0, Send(PE1, Load(1, 8))))
+    assert bench.hub.over is None
+    bench.hub.flush()
 
     assert bench.hub.over == Over("died", "right: the process is gone", "right")
     assert bench.events()[2:] == [("undeliverable", "right"), ("end", "hub")]
+
+
+def test_what_a_gone_process_said_last_is_heard(bench: Bench) -> None:
+    """Its crash frame says more than that it is gone."""
+    bench.go().gone.add(RIGHT)
+    bench.turn(LEFT, turn(PE0, 0, Send(PE1, Load(1, 8))))
+    bench.hub.feed(RIGHT, encode(Crash(PE1, "ProtocolError: no")))
+
+    assert bench.hub.over == Over("crashed", "pe1: ProtocolError: no", "right")
+    assert bench.events()[2:] == [("peer_down", "right"), ("end", "hub")]
 
 
 def test_the_end_of_the_scenario_is_noticed(bench: Bench) -> None:
