@@ -317,7 +317,7 @@ def test_what_a_gone_process_said_last_is_heard(bench: Bench) -> None:
     bench.turn(LEFT, turn(PE0, 0, Send(PE1, Load(1, 8))))
     bench.hub.feed(RIGHT, encode(Crash(PE1, "ProtocolError: no")))
 
-    assert bench.hub.over == Over("crashed", "pe1: ProtocolError: no", "right")
+    assert bench.hub.over == Over("crashed", "right: pe1: ProtocolError: no", "right")
     assert bench.events()[2:] == [("peer_down", "right"), ("end", "hub")]
 
 
