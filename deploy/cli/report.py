@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proto.board import Board
+from proto.units import MS, US
 from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Finding
 from services.monitor.verdict import AttemptReport, PhaseReport, Verdict
 
@@ -101,7 +102,10 @@ def show(report: Report, console: Console) -> None:
     verdict = Text(report.verdict, style=f"bold {STYLES[report.verdict]}")
     reason = f" ({report.trouble})" if report.trouble else ""
     console.print(Text.assemble("verdict: ", verdict, reason), soft_wrap=True)
-    counts = f"{report.turns} turns, {report.messages} messages, composition {report.composition}"
+    counts = (
+        f"seed {report.seed}, {report.turns} turns, {report.messages} messages, "
+        f"composition {report.composition}"
+    )
     _line(console, "", counts)
     _line(console, "journal: ", report.journal)
     _line(console, "replay:  ", report.replay)
@@ -113,19 +117,31 @@ def _line(console: Console, label: str, text: str) -> None:
 
 
 def _phases(report: Report) -> Table:
-    table = Table("phase", "step", "node", "begin (ms)", "duration (ms)", "error")
+    table = Table("phase", "step", "node", title="phases, in board time")
+    table.add_column("begin", justify="right")
+    table.add_column("duration", justify="right")
+    table.add_column("error", justify="right")
     for phase in report.phases:
-        lasted = "-" if phase.end_ns is None else f"{(phase.end_ns - phase.start_ns) / 1e6:.3f}"
-        begin = f"{phase.start_ns / 1e6:.3f}"
+        lasted = "-" if phase.end_ns is None else duration(phase.end_ns - phase.start_ns)
+        begin = f"{phase.start_ns / MS:.3f} ms"
         error = str(phase.error) if phase.error else ""
         table.add_row(phase.label, phase.name, phase.node, begin, lasted, error)
     return table
 
 
+def duration(span_ns: int) -> str:
+    """A span of board time for people: microseconds below a millisecond, else milliseconds."""
+    return f"{span_ns / US:.2f} us" if span_ns < MS else f"{span_ns / MS:.2f} ms"
+
+
 def _properties(report: Report) -> Table:
+    surprises = {finding.property for finding in report.findings if not finding.expected}
     table = Table("property", "verdict")
     for name, verdict in report.properties.items():
-        table.add_row(name, Text(verdict, style=STYLES.get(verdict, "dim")))
+        if verdict == VIOLATED and name not in surprises:
+            table.add_row(name, Text(f"{verdict}, as expected", style="dim"))
+        else:
+            table.add_row(name, Text(verdict, style=STYLES.get(verdict, "dim")))
     return table
 
 
