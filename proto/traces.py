@@ -90,6 +90,12 @@ class CpuMissing(TraceEvent, frozen=True):
     error: int
 
 
+class FrozenCpus(TraceEvent, frozen=True):
+    """`frozen_cpus` as just stored: the CPUs that system suspend took down, as a bit mask."""
+
+    mask: int
+
+
 class PauseCount(TraceEvent, frozen=True):
     """`domain.pause_count` as just changed."""
 
@@ -161,6 +167,9 @@ class GuestStarted(TraceEvent, frozen=True):
     x: tuple[int, ...]
     pstate: int
     sctlr: int
+    ttbr0: int = 0
+    ttbr1: int = 0
+    tcr: int = 0
 
 
 class GuestReturned(TraceEvent, frozen=True):
@@ -215,6 +224,7 @@ TraceBody = (
     | SystemPower
     | Online
     | CpuMissing
+    | FrozenCpus
     | PauseCount
     | ConsoleSync
     | IntState
