@@ -11,6 +11,7 @@ import shutil
 import tempfile
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
@@ -24,6 +25,7 @@ _SOCKET = "hub.sock"
 _STATE = "state.json"
 _LOGS = "logs"
 _JOURNAL = "journal"
+_LAST = "last"
 
 
 class RunFolderError(Exception):
@@ -33,9 +35,9 @@ class RunFolderError(Exception):
 class RunFolder:
     """A locked run folder; use it as a context manager or `close` it.
 
-    Without a path a fresh folder is made under `$TORPOR_RUNS`, or `./runs`. A given folder is
-    created, or used again if it is empty or an earlier run's that has ended. Raises
-    `RunFolderError`.
+    Without a path a fresh folder is made under `$TORPOR_RUNS`, or `./runs`, and the link `last`
+    beside it leads to it from then on. A given folder is created, or used again if it
+    is empty or an earlier run's that has ended. Raises `RunFolderError`.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -47,6 +49,8 @@ class RunFolder:
             raise RunFolderError(f"cannot use run folder {where}: {error.strerror}") from error
         self._socket_folder: Path | None = None
         self._clear()
+        if path is None:
+            _name_last(self.path)
 
     @property
     def board(self) -> Path:
@@ -121,6 +125,23 @@ def _fresh() -> Path:
     root = Path(os.environ.get("TORPOR_RUNS") or "runs").absolute()
     root.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=root))
+
+
+def _name_last(path: Path) -> None:
+    """Let `last` lead to this run: in one step, as runs may start together.
+
+    A convenience: no run fails because a file system has no links, or something else has that name.
+    """
+    last = path.with_name(_LAST)
+    new = path.with_name(f"{path.name}.{_LAST}")
+    if last.exists() and not last.is_symlink():
+        return
+    with suppress(OSError):
+        new.symlink_to(path.name, target_is_directory=True)
+        try:
+            os.replace(new, last)
+        finally:
+            new.unlink(missing_ok=True)
 
 
 def _given(path: Path) -> Path:

@@ -1,6 +1,7 @@
 """What a run or a check ends with: a JSON object for machines, tables for people, an exit code."""
 
 import shlex
+import shutil
 import sys
 from pathlib import Path
 
@@ -49,9 +50,28 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         return EXIT_CODES[self.verdict]
 
 
+def command(*words: str) -> str:
+    """A command line of Torpor that works where this one was given.
+
+    `torpor` if the shell finds this installation by that name, else the path it was called by,
+    else this Python.
+    """
+    called, found = Path(sys.argv[0]), shutil.which("torpor")
+    ours = (called, Path(sys.executable).with_name("torpor"))
+    if found is not None and any(_is_same(Path(found), own) for own in ours):
+        return shlex.join(["torpor", *words])
+    if called.name == "torpor":
+        return shlex.join([sys.argv[0], *words])
+    return shlex.join([sys.executable, "-m", "deploy.cli.main", *words])
+
+
+def _is_same(one: Path, other: Path) -> bool:
+    return other.is_file() and one.samefile(other)
+
+
 def replay_command(path: Path) -> str:
     """The one command that replays a journal or a tape."""
-    return f"torpor replay {shlex.quote(str(path))}"
+    return command("replay", str(path))
 
 
 def report_on(

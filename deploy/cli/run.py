@@ -1,6 +1,5 @@
 """`torpor run`: a scenario on a board, live or simulated, judged by its journal."""
 
-import shlex
 import sys
 import time
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ from rich.text import Text
 
 from bus.journal import JournalError, read_journal
 from bus.runfolder import RunFolder
-from deploy.cli.report import Report, deliver, replay_command, report_on
+from deploy.cli.report import Report, command, deliver, replay_command, report_on
 from deploy.cli.view import View
 from deploy.loading import SEED_MAX, Overrides, UsageError, resolve
 from deploy.run_live import run_live
@@ -120,7 +119,7 @@ def _live(
     except JournalError as error:
         # The hub never came to write one: there is nothing to replay, only to run again.
         verdict = Judge(board, "live").conclude(False, f"{trouble}; {error}", healthy)
-        again = shlex.join(["torpor", *sys.argv[1:]])
+        again = command(*sys.argv[1:])
     report = report_on(board, "live", verdict, result.journal, result.pids, again)
     return deliver(report, json, console)
 

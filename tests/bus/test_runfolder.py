@@ -29,6 +29,43 @@ def test_without_a_setting_runs_lie_here(tmp_path: Path, monkeypatch: pytest.Mon
         assert folder.path.parent == tmp_path / "runs"
 
 
+def test_last_leads_to_the_newest_fresh_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A link that is replaced, and nothing else is left beside it; given folders do not count."""
+    monkeypatch.setenv("TORPOR_RUNS", str(tmp_path))
+    with RunFolder() as one:
+        assert (tmp_path / "last").resolve() == one.path
+    with RunFolder() as two, RunFolder(tmp_path / "given"):
+        assert (tmp_path / "last").resolve() == two.path
+        names = {"last", "given", one.path.name, two.path.name}
+        assert {path.name for path in tmp_path.iterdir()} == names
+
+
+def test_something_else_named_last_is_left_alone(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be somebody's run folder."""
+    monkeypatch.setenv("TORPOR_RUNS", str(tmp_path))
+    with RunFolder(tmp_path / "last"), RunFolder() as fresh:
+        assert not (tmp_path / "last").is_symlink()
+        assert {path.name for path in tmp_path.iterdir()} == {"last", fresh.path.name}
+
+
+def test_a_file_system_without_links_stops_no_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The link is a convenience."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError("no links here")
+
+    monkeypatch.setenv("TORPOR_RUNS", str(tmp_path))
+    monkeypatch.setattr(Path, "symlink_to", refuse)
+    with RunFolder() as folder:
+        assert [path.name for path in tmp_path.iterdir()] == [folder.path.name]
+
+
 def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
     """Two runs never share a folder; when the first has ended it is free."""
     with RunFolder(tmp_path / "r"):

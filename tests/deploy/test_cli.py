@@ -12,6 +12,7 @@ from typer.testing import CliRunner, Result
 from bus.journal import Header, HubEvent, Journal, JournalWriter, read_journal
 from bus.runfolder import RunFolder
 from deploy.cli.main import app
+from deploy.cli.report import replay_command
 from proto.messages import RegWrite
 from proto.traces import PeHalted
 from proto.turn import Send, Trace, Turn
@@ -189,7 +190,7 @@ def test_a_run_reports_itself_as_json(tmp_path: Path) -> None:
     assert report["properties"]["I1"] == "pass"
     assert [attempt["outcome"] for attempt in report["attempts"]] == ["slept"]
     assert report["phases"][0]["label"] == "S0"
-    assert report["replay"] == f"torpor replay {tmp_path / 'run' / 'journal'}"
+    assert report["replay"] == replay_command(tmp_path / "run" / "journal")
     assert report["turns"] > 1000
     assert report["messages"] > 1000
     assert report["configuration"]["scenario"]["seed"] == 5
@@ -232,7 +233,7 @@ def test_a_violation_exits_1_and_ends_with_its_replay(journal: Path, tmp_path: P
 
     assert result.exit_code == 1
     assert "BUG" in result.stderr
-    assert result.stderr.splitlines()[-1] == f"replay:  torpor replay {path}"
+    assert result.stderr.splitlines()[-1] == f"replay:  {replay_command(path)}"
 
 
 def test_a_journal_that_stops_early_exits_3(journal: Path, tmp_path: Path) -> None:
@@ -284,11 +285,53 @@ def test_a_node_that_raises_exits_3_and_replays_from_the_tape(
 
     assert result.exit_code == 3
     assert "ZeroDivisionError: rail 0" in result.stderr
-    assert result.stderr.splitlines()[-1] == f"replay:  torpor replay {tape}"
+    assert result.stderr.splitlines()[-1] == f"replay:  {replay_command(tape)}"
     assert "ZeroDivisionError: rail 0" in torpor("replay", tape).stderr
 
 
 # -- replay
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> Path:
+    """An installation's `torpor`, as a file that can be run."""
+    path = tmp_path / "bin" / "torpor"
+    path.parent.mkdir()
+    path.write_text("#!/bin/sh\n")
+    path.chmod(0o755)
+    return path
+
+
+def test_the_replay_command_is_short_where_the_shell_finds_it(
+    installed: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By its name, with the path quoted."""
+    monkeypatch.setenv("PATH", str(installed.parent))
+    monkeypatch.setattr(sys, "argv", [str(installed), "run"])
+
+    assert replay_command(Path("a b/journal")) == "torpor replay 'a b/journal'"
+
+
+@pytest.mark.parametrize("path", ["/nonexistent", "other"])
+def test_the_replay_command_is_as_it_was_called_elsewhere(
+    installed: Path, path: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without `torpor` in PATH, and with one of another installation, whose code differs."""
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "torpor").write_text("#!/bin/sh\n")
+    (tmp_path / "other" / "torpor").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path / path))
+    monkeypatch.setattr(sys, "argv", [".venv/bin/torpor", "run"])
+
+    assert replay_command(Path("j")) == ".venv/bin/torpor replay j"
+
+
+def test_the_replay_command_of_a_module_is_python(monkeypatch: pytest.MonkeyPatch) -> None:
+    """`python -m deploy.cli.main`, with this Python."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(sys, "argv", ["/x/deploy/cli/main.py", "run"])
+
+    assert replay_command(Path("j")) == f"{sys.executable} -m deploy.cli.main replay j"
 
 
 @pytest.mark.parametrize("name", ["journal", "journal.tape"])
