@@ -36,8 +36,8 @@ class RunFolder:
     """A locked run folder; use it as a context manager or `close` it.
 
     Without a path a fresh folder is made under `$TORPOR_RUNS`, or `./runs`, and the link `last`
-    beside it leads to it from then on. A given folder is created, or used again if it
-    is empty or an earlier run's that has ended. Raises `RunFolderError`.
+    beside it leads to it from then on. A given folder is created, or used again if it is empty or
+    an earlier run's that has ended. Raises `RunFolderError`.
     """
 
     def __init__(self, path: Path | None = None) -> None:
@@ -139,7 +139,7 @@ def _name_last(path: Path) -> None:
     with suppress(OSError):
         new.symlink_to(path.name, target_is_directory=True)
         try:
-            os.replace(new, last)
+            new.replace(last)
         finally:
             new.unlink(missing_ok=True)
 

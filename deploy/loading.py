@@ -16,11 +16,12 @@ import yaml
 import bus
 import proto
 import services
+from deploy.points import expected_instead
 from proto.board import Board
 from proto.codec import encode
 from proto.gic import SPI_FIRST
 from proto.platform import IOMMU_SPI, POWER_MODELS, RTC_SPI, TTY_SPI, Platform
-from proto.scenario import Profile, Scenario, domain_ids, flatten
+from proto.scenario import Profile, Scenario, domain_ids, placed
 
 T = TypeVar("T")
 
@@ -33,6 +34,8 @@ SEED_MAX = (1 << 63) - 1
 REGISTER_MAX = (1 << 64) - 1
 TIME_MAX = 86_400_000
 """A day in milliseconds; far more than a bench waits for, in either unit of a scenario."""
+
+_NAMED_PLACE = re.compile(r"([a-z_]+(?:\[\d+\]|\.[a-z_]+)*): ")
 
 _FOLDERS: dict[type, str] = {Scenario: "scenarios", Platform: "platforms", Profile: "profiles"}
 
@@ -61,19 +64,23 @@ def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
     """
     path = locate(Scenario, scenario)
     wanted = load(Scenario, path)
+    places = _places(path, overrides)
     wanted = msgspec.structs.replace(
         wanted,
-        platform=overrides.platform or wanted.platform,
-        profile=overrides.profile or wanted.profile,
-        power_model=overrides.power_model or wanted.power_model,
-        seed=wanted.seed if overrides.seed is None else overrides.seed,
+        platform=_either(overrides.platform, wanted.platform),
+        profile=_either(overrides.profile, wanted.profile),
+        power_model=_either(overrides.power_model, wanted.power_model),
+        seed=_either(overrides.seed, wanted.seed),
     )
-    _check_numbers(wanted, path)
-    platform = load(Platform, locate(Platform, wanted.platform))
-    profile_path = locate(Profile, wanted.profile)
+    _check_numbers(wanted, path, places["seed"])
+    if wanted.power_model not in POWER_MODELS:
+        _refuse(places["power_model"], wanted.power_model, sorted(POWER_MODELS))
+    platform = load(Platform, locate(Platform, wanted.platform, places["platform"]))
+    profile_path = locate(Profile, wanted.profile, places["profile"])
     profile = load(Profile, profile_path)
     _check_profile(profile, profile_path)
     _check_scenario(wanted, platform, path)
+    _check_points(wanted, platform, profile, path)
     board = Board(scenario=wanted, platform=platform, profile=profile, code=code_hash())
     try:
         encode(board)
@@ -82,19 +89,41 @@ def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
     return board
 
 
-def locate(kind: type, name: str) -> Path:
-    """The file that a path or a name stands for; names are looked up beside this module."""
+def _either(override: T | None, otherwise: T) -> T:
+    return otherwise if override is None else override
+
+
+def _places(path: Path, overrides: Overrides) -> dict[str, str]:
+    """Field to where its value came from: the option if there was one, else the scenario's file."""
+    options = {"platform": "--platform", "profile": "--profile", "power_model": "--power"}
+    return {
+        field: f"{path}: at {field}"
+        if getattr(overrides, field) is None
+        else options.get(field, f"--{field}")
+        for field in (*options, "seed")
+    }
+
+
+def locate(kind: type, name: str, place: str = "") -> Path:
+    """The file that a path or a name stands for; names are looked up beside this module.
+
+    `place` says where the name was given, for the error.
+    """
     folder = DEPLOY / _FOLDERS[kind]
+    known = sorted(found.stem for found in folder.glob("*.yaml"))
+    said = f"{place}: " if place else ""
     if name.endswith((".yaml", ".yml")) or "/" in name:
-        return Path(name)
-    path = folder / f"{name}.yaml"
-    if not name or not path.is_file():
-        known = ", ".join(sorted(found.stem for found in folder.glob("*.yaml"))) or "none"
+        path = Path(name)
+        if path.stem in known and not path.exists():
+            raise UsageError(f"{said}there is no file {name}; did you mean `{path.stem}`?")
+        return path
+    if name not in known:
         what = kind.__name__.lower()
+        names = ", ".join(known) or "none"
         raise UsageError(
-            f"there is no {what} {name!r}; use one of {known}, or the path of a .yaml file"
+            f"{said}there is no {what} {name!r}; use one of {names}, or the path of a .yaml file"
         )
-    return path
+    return folder / f"{name}.yaml"
 
 
 def load(kind: type[T], path: Path) -> T:
@@ -147,7 +176,11 @@ def _read(path: Path) -> str:
 def _describe(path: Path, kind: type, text: str) -> str:
     """msgspec's message with its path in front: `file: at steps[2].irq: Expected ...`."""
     problem, _, where = text.partition(" - at `")
-    where = where.rstrip("`").removeprefix("$").removeprefix(".") or "the top"
+    where = where.rstrip("`").removeprefix("$").removeprefix(".")
+    if not where:
+        # A check of the whole says the place itself, if there is one.
+        named = _NAMED_PLACE.match(problem)
+        where, problem = (named[1], problem[named.end() :]) if named else ("the top", problem)
     schema = _FOLDERS[kind].removesuffix("s")
     return f"{path}: at {where}: {problem}; `torpor schema {schema}` shows what may stand there"
 
@@ -173,10 +206,12 @@ def _bound_steps(data: object) -> None:
         count(data.get("steps"), 1)
 
 
-def _check_numbers(scenario: Scenario, path: Path) -> None:
+def _check_numbers(scenario: Scenario, path: Path, seed: str) -> None:
     """Times do not run backwards, and what goes into a register fits in it."""
+    if not 0 <= scenario.seed <= SEED_MAX:
+        text = f"expected 0 to {SEED_MAX}, got {scenario.seed}; choose a number inside"
+        raise UsageError(f"{seed}: {text}")
     checks = [
-        ("seed", scenario.seed, 0, SEED_MAX),
         ("time_limit_ms", scenario.time_limit_ms, 1, TIME_MAX),
     ]
     for index, domain in enumerate(scenario.domains):
@@ -212,29 +247,31 @@ def _check_profile(profile: Profile, path: Path) -> None:
     known = suspend_steps()
     for index, step in enumerate(profile.suspend_steps):
         if step not in known:
-            _refuse(path, f"suspend_steps[{index}]", step, known)
+            _refuse(f"{path}: at suspend_steps[{index}]", step, known)
 
 
 def _check_scenario(scenario: Scenario, platform: Platform, path: Path) -> None:
-    if scenario.power_model not in POWER_MODELS:
-        _refuse(path, "power_model", scenario.power_model, sorted(POWER_MODELS))
     programs = guest_programs()
     for index, domain in enumerate(scenario.domains):
         if domain.program not in programs:
-            _refuse(path, f"domains[{index}].program", domain.program, programs)
+            _refuse(f"{path}: at domains[{index}].program", domain.program, programs)
     devices = devices_with_lines(scenario)
-    for index, step in enumerate(flatten(scenario.steps)):
+    for place, step in placed(scenario.steps):
         if step.irq is not None and step.irq not in devices:
-            _refuse(path, f"irq of step {index}", step.irq, devices)
+            _refuse(f"{path}: at {place}.irq", step.irq, devices)
     for index, action in enumerate(scenario.points):
-        where = f"points[{index}]"
         if action.irq is not None and action.irq not in devices:
-            _refuse(path, f"{where}.irq", action.irq, devices)
-        for cpu in re.findall(r"\bpe(\d+)\b", action.point):
-            if int(cpu) >= platform.pes:
-                names = [f"pe{index}" for index in platform.cpus]
-                _refuse(path, f"{where}.point", f"pe{cpu}", names)
+            _refuse(f"{path}: at points[{index}].irq", action.irq, devices)
     _check_interrupts(scenario, platform, path)
+
+
+def _check_points(scenario: Scenario, platform: Platform, profile: Profile, path: Path) -> None:
+    """Nothing ever stops at a point that no program has."""
+    for index, action in enumerate(scenario.points):
+        names = expected_instead(action.point, scenario, platform, profile)
+        if names:
+            board = f"{path}: at points[{index}].point, with platform {platform.name} and profile"
+            _refuse(f"{board} {profile.name}", action.point, names)
 
 
 def _check_interrupts(scenario: Scenario, platform: Platform, path: Path) -> None:
@@ -254,9 +291,9 @@ def _check_interrupts(scenario: Scenario, platform: Platform, path: Path) -> Non
             )
 
 
-def _refuse(path: Path, where: str, got: str, known: Iterable[str]) -> None:
+def _refuse(place: str, got: str, known: Iterable[str]) -> None:
     expected = ", ".join(known)
-    raise UsageError(f"{path}: at {where}: expected one of {expected}, got {got!r}; choose one")
+    raise UsageError(f"{place}: expected one of {expected}, got {got!r}; choose one")
 
 
 def devices_with_lines(scenario: Scenario) -> list[str]:

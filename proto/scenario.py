@@ -1,5 +1,6 @@
 """Scenarios and profiles: what a user writes in YAML, validated before anything runs."""
 
+from collections.abc import Iterator
 from enum import Enum
 
 import msgspec
@@ -214,15 +215,14 @@ class Scenario(Spec, frozen=True, kw_only=True):
             raise ValueError("domains: a board needs domain 0, the hardware domain")
         if len(set(ids)) != len(ids):
             raise ValueError(f"domains: ids {ids} are not distinct")
-        for step in flatten(self.steps):
+        armed = {action.point for action in self.points}
+        for place, step in placed(self.steps):
             spec = step.type_line or step.expect
             if spec is not None and spec.domain is not None and spec.domain not in ids:
-                raise ValueError(f"steps: there is no domain {spec.domain}; there are {ids}")
-        armed = {action.point for action in self.points}
-        for step in flatten(self.steps):
+                raise ValueError(f"{place}: there is no domain {spec.domain}; there are {ids}")
             if step.reached is not None and step.reached.point not in armed:
                 raise ValueError(
-                    f"steps: nobody stops at {step.reached.point!r}; name it under points too"
+                    f"{place}: nobody stops at {step.reached.point!r}; name it under points too"
                 )
         for outcome in self.outcomes:
             if outcome not in OUTCOMES:
@@ -242,6 +242,15 @@ def flatten(steps: tuple[Step, ...]) -> tuple[Step, ...]:
         else:
             flat.extend(flatten(step.repeat.steps) * step.repeat.times)
     return tuple(flat)
+
+
+def placed(steps: tuple[Step, ...], where: str = "steps") -> Iterator[tuple[str, Step]]:
+    """The steps as they stand in the file, each with its place: `steps[2].repeat.steps[0]`."""
+    for index, step in enumerate(steps):
+        place = f"{where}[{index}]"
+        yield place, step
+        if step.repeat is not None:
+            yield from placed(step.repeat.steps, f"{place}.repeat.steps")
 
 
 def domain_ids(scenario: Scenario) -> tuple[int, ...]:

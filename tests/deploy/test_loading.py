@@ -92,7 +92,16 @@ def test_the_code_hash_is_stable_and_knows_names(
         (HEAD + "steps: [{wait_ms: x}]\n", "at steps[0].wait_ms: Expected `int | null`"),
         (HEAD + "steps: [{wait_ms: 1, irq: rtc}]\n", "exactly one of"),
         (HEAD + "steps: [{wait_ms: -1}]\n", "at steps[0].wait_ms: expected 0 to"),
-        (HEAD + "steps: [{irq: foo}]\n", "expected one of rtc, iommu, tty0, got 'foo'"),
+        (HEAD + "steps: [{irq: foo}]\n", "steps[0].irq: expected one of rtc, iommu, tty0, got"),
+        (HEAD + "steps: [{type: {domain: 7, line: x}}]\n", "at steps[0]: there is no domain 7"),
+        (
+            HEAD + "steps: [{wait_ms: 1}, {repeat: {times: 2, steps: [{irq: foo}]}}]\n",
+            "at steps[1].repeat.steps[0].irq: expected one of rtc",
+        ),
+        (
+            HEAD + "steps: [{repeat: {times: 2, steps: [{wait_ms: 1}, {reached: {point: p}}]}}]\n",
+            "at steps[0].repeat.steps[1]: nobody stops at 'p'",
+        ),
         (HEAD + "steps: []\npower_model: solar\n", "at power_model: expected one of all-lost"),
         (HEAD + "steps: []\nplatform: cray\n", "no platform 'cray'"),
         (HEAD + "steps: []\nprofile: v99\n", "no profile 'v99'"),
@@ -100,9 +109,9 @@ def test_the_code_hash_is_stable_and_knows_names(
         (HEAD + "steps: []\npoints: [{point: p, hold_us: -1}]\n", "at points[0].hold_us"),
         (HEAD + "steps: []\ntime_limit_ms: 0\n", "at time_limit_ms: expected 1 to"),
         (HEAD + "steps: []\noutcomes: [flew]\n", "'flew' is none of"),
-        (HEAD + "steps: []\npoints: [{point: el3.CPU_OFF pe9}]\n", "expected one of pe0, pe1"),
+        (HEAD + "steps: []\npoints: [{point: el3.CPU_OFF pe9}]\n", "of el3.CPU_OFF pe0, el3."),
         (HEAD + "steps: []\npoints: [{point: before S9, irq: foo}]\n", "points[0].irq"),
-        ("name: x\ndomains: [{id: 1}]\nsteps: []\n", "needs domain 0"),
+        ("name: x\ndomains: [{id: 1}]\nsteps: []\n", "at domains: a board needs domain 0"),
         (HEAD.replace("hardware", "hardware, program: doom") + "steps: []\n", "program"),
         (HEAD + "steps: [&a {repeat: {times: 9, steps: [*a]}}]\n", "more than 100000 steps"),
         (HEAD + "steps: [{repeat: {times: 999999999, steps: [{wait_ms: 1}]}}]\n", "more than"),
@@ -116,6 +125,92 @@ def test_a_mistake_gives_one_line_that_says_where(tmp_path: Path, text: str, exp
 
     assert expected in line
     assert "scenario.yaml" in line or "no p" in line
+
+
+def armed(point: str) -> str:
+    """A scenario with domains 0 and 2 that stops at this point."""
+    domains = "[{id: 0, role: hardware}, {id: 2}]"
+    return f"name: x\ndomains: {domains}\nsteps: []\npoints: [{{point: {point}}}]\n"
+
+
+@pytest.mark.parametrize(
+    ("point", "expected"),
+    [
+        ("before S99", "before S0, before S1, before S2, before S3, before S8,"),
+        ("before S4", "with platform quad and profile baseline: expected one of before S0,"),
+        ("after R2", "before R<step>, CPU_UP_PREPARE pe<N>,"),
+        ("before R6", "one of before R8, before R7, before R3,"),
+        ("CPU_DOWN pe1", "CPU_DOWN_PREPARE pe<N>,"),
+        ("CPU_DEAD pe4", "CPU_DEAD pe0, CPU_DEAD pe1, CPU_DEAD pe2, CPU_DEAD pe3, got"),
+        ("CPU_DEAD pe", "CPU_DEAD pe<N>,"),
+        ("CPU_DEAD pe01", "one of CPU_DEAD pe0,"),
+        ("el3.CPU_ON", "el3.CPU_ON pe<N>,"),
+        ("el3.SYSTEM_SUSPEND pe0", "el3.SYSTEM_SUSPEND, got"),
+        ("vpsci.SYSTEM_SUSPEND d1", "one of vpsci.SYSTEM_SUSPEND d2, got"),
+        ("vpsci.SYSTEM_SUSPEND d0", "one of vpsci.SYSTEM_SUSPEND d2, got"),
+    ],
+)
+def test_a_point_that_no_program_has_is_refused(tmp_path: Path, point: str, expected: str) -> None:
+    """Nothing would ever stop there; the line names what is possible."""
+    line = refusal(tmp_path, armed(point))
+
+    assert "scenario.yaml: at points[0].point" in line
+    assert expected in line
+    assert f"got '{point}'" in line
+
+
+@pytest.mark.parametrize(
+    "point",
+    [
+        "before S0",
+        "after S13",
+        "before R1",
+        "before R8",
+        "CPU_UP_PREPARE pe3",
+        "CPU_RESUME_FAILED pe1",
+        "vpsci.SYSTEM_SUSPEND d2",
+        "el3.CPU_ON pe1",
+        "el3.warm_boot pe1",
+        "el3.CPU_OFF pe1",
+        "el3.after_CPU_OFF pe1",
+        "el3.SYSTEM_SUSPEND",
+    ],
+)
+def test_a_point_of_the_board_is_accepted(tmp_path: Path, point: str) -> None:
+    """By the name that its program gives it."""
+    assert resolve(write(tmp_path, armed(point))).points == {point}
+
+
+@pytest.mark.parametrize(
+    ("overrides", "expected"),
+    [
+        (Overrides(power_model="off"), "--power: expected one of all-lost, all-retained"),
+        (Overrides(profile="x"), "--profile: there is no profile 'x'; use one of baseline"),
+        (Overrides(platform="y"), "--platform: there is no platform 'y'; use one of quad"),
+        (Overrides(seed=-1), "--seed: expected 0 to"),
+        (Overrides(profile=""), "--profile: there is no profile ''"),
+    ],
+)
+def test_a_bad_override_is_blamed_on_its_option(overrides: Overrides, expected: str) -> None:
+    """The scenario's file is as it should be."""
+    with pytest.raises(UsageError) as raised:
+        resolve("baseline", overrides)
+
+    assert str(raised.value).startswith(expected)
+
+
+def test_a_name_with_the_ending_of_a_file_is_understood(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`run seed.yaml` from anywhere; a file that is there is taken."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match=r"there is no file seed.yaml; did you mean `seed`\?"):
+        resolve("seed.yaml")
+    with pytest.raises(UsageError, match=r"--profile: .* did you mean `baseline`\?"):
+        resolve("seed", Overrides(profile="./baseline.yml"))
+    (tmp_path / "seed.yaml").write_text(HEAD + "steps: []\n")
+
+    assert resolve("seed.yaml").scenario.name == "x"
 
 
 @pytest.mark.parametrize(
