@@ -29,6 +29,9 @@ BoardNs = NewType("BoardNs", int)
 Incarnation = NewType("Incarnation", int)
 """A restarted process is a new sender: its nodes count their incarnations from 1."""
 
+BOOT_CPU = CpuIndex(0)
+"""The PE that boots the board, and on which the host is suspended."""
+
 HUB = NodeId("hub")
 DRAM = NodeId("dram")
 SCP = NodeId("scp")

@@ -42,6 +42,7 @@ XEN_MODULES = (
     "iommu",
     "irq",
     "mm",
+    "notifier",
     "psci",
     "sched",
     "setup",

@@ -65,7 +65,6 @@ class Pe(Processor):
         self.loaded: Vcpu | None = None
         self.lrs: tuple[int, ...] = ()
         self.result: int | None = None
-        self.slice_armed = False
         self._mmu_on = False
         self._offset = 0
         self._identity = False
@@ -168,9 +167,10 @@ class Pe(Processor):
 
     # -- guest entry and exit
 
-    async def vcpu_load(self, vcpu: Vcpu, state: El1State) -> None:
-        """Put a vCPU's EL1 bank into this PE."""
+    async def vcpu_load(self, vcpu: Vcpu, state: El1State, generation: int) -> None:
+        """Put a vCPU's EL1 bank into this PE; its entries are numbered from `generation` on."""
         assert self.loaded is None, f"{self.loaded} is still loaded"
+        self._generation = generation
         generation = self._next_generation()
         await self.transact(vcpu.node, lambda tx: VcpuLoad(tx, vcpu.number, generation, state))
         self.loaded, self.lrs = vcpu, state.lrs
@@ -224,8 +224,7 @@ class Pe(Processor):
         self.emit(Send(self.loaded.node, VcpuKick(self.loaded.number, self._generation)))
 
     def _next_generation(self) -> int:
-        """Entries are numbered by board time: the number grows across PEs and power cycles."""
-        self._generation = max(self.now, self._generation + 1)
+        self._generation += 1
         return self._generation
 
     @property

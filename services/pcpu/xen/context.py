@@ -2,9 +2,10 @@
 
 from msgspec.structs import replace
 
+from proto import timer
 from proto.el1 import flatten, reset_state, unflatten, word_index
 from proto.image import symbol
-from proto.messages import El1State
+from proto.messages import AtomicOp, El1State
 from services.pcpu.pe import Pe
 from services.pcpu.xen.memory import Vcpu
 
@@ -20,6 +21,20 @@ async def load_context(pe: Pe, vcpu: Vcpu) -> El1State:
 async def store_context(pe: Pe, vcpu: Vcpu, state: El1State) -> None:
     """Write a descheduled vCPU's state."""
     await pe.store_burst(pe.xen.vcpu[vcpu.index].context, flatten(state))
+
+
+@symbol
+async def save_context(pe: Pe, vcpu: Vcpu, state: El1State, generation: int) -> None:
+    """Write the state of a vCPU that is switched out, with the number of its last entry."""
+    cells = pe.xen.vcpu[vcpu.index]
+    await pe.store_burst((*cells.context, cells.generation), (*flatten(state), generation))
+
+
+@symbol
+async def mask_virtual_timer(pe: Pe, vcpu: Vcpu) -> None:
+    """Set IMASK in the saved CNTV_CTL of a descheduled vCPU, and touch nothing else of it."""
+    position = word_index("cntv_ctl", pe.board.platform.list_registers)
+    await pe.atomic(AtomicOp.SET, pe.xen.vcpu[vcpu.index].context[position], timer.IMASK)
 
 
 @symbol
@@ -49,18 +64,24 @@ async def apply_reset(pe: Pe, vcpu: Vcpu) -> None:
 
 
 @symbol
-async def context_to_run(pe: Pe, vcpu: Vcpu) -> El1State:
-    """The state to switch in, with a requested reset applied."""
+async def context_to_run(pe: Pe, vcpu: Vcpu) -> tuple[El1State, int]:
+    """The state to switch in, a requested reset applied, and the number of its last entry."""
     cells = pe.xen.vcpu[vcpu.index]
     row = await pe.load_burst(
-        (*cells.context, cells.reset_pending, cells.resume_entry, cells.resume_context_id)
+        (
+            *cells.context,
+            cells.reset_pending,
+            cells.resume_entry,
+            cells.resume_context_id,
+            cells.generation,
+        )
     )
-    state = unflatten(row[:-3], pe.board.platform.list_registers)
-    pending, entry, context_id = row[-3:]
+    state = unflatten(row[:-4], pe.board.platform.list_registers)
+    pending, entry, context_id, generation = row[-4:]
     if not pending:
-        return state
+        return state, generation
     await pe.store(cells.reset_pending, 0)
-    return _reset(state, entry, context_id)
+    return _reset(state, entry, context_id), generation
 
 
 def _reset(state: El1State, entry: int, context_id: int) -> El1State:

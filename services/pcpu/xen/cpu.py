@@ -1,70 +1,16 @@
 """CPU hotplug: notifiers, cpu_down, cpu_up, the non-boot CPUs (xen/common/cpu.c)."""
 
-from enum import Enum
-
-from proto.ids import CpuIndex
+from proto.ids import BOOT_CPU, CpuIndex
 from proto.image import symbol
-from proto.traces import CpuMissing
+from proto.traces import CpuMissing, FrozenCpus
 from services.pcpu.pe import Pe
 from services.pcpu.xen.console import printk
 from services.pcpu.xen.errno import EBUSY, EEXIST, EINVAL
-from services.pcpu.xen.smpboot import arch_cpu_die, arch_cpu_up
+from services.pcpu.xen.notifier import CpuEvent, cpu_notifier_call_chain
+from services.pcpu.xen.psci import bug
+from services.pcpu.xen.smpboot import arch_cpu_die, arch_cpu_disable, arch_cpu_up
 from services.pcpu.xen.spinlock import spin_trylock, spin_unlock
-from services.pcpu.xen.state import SystemState
 from services.pcpu.xen.stop_machine import stop_machine_run
-
-BOOT_CPU = CpuIndex(0)
-
-
-class CpuEvent(Enum):
-    """Notifier events (xen/include/xen/cpu.h)."""
-
-    UP_PREPARE = "CPU_UP_PREPARE"
-    UP_CANCELED = "CPU_UP_CANCELED"
-    ONLINE = "CPU_ONLINE"
-    DOWN_PREPARE = "CPU_DOWN_PREPARE"
-    DOWN_FAILED = "CPU_DOWN_FAILED"
-    DEAD = "CPU_DEAD"
-    RESUME_FAILED = "CPU_RESUME_FAILED"
-
-
-CPU_CHAIN: dict[CpuEvent, tuple[str, ...]] = {
-    CpuEvent.UP_PREPARE: ("init_percpu_area",),
-    CpuEvent.UP_CANCELED: (),
-    CpuEvent.ONLINE: (),
-    CpuEvent.DOWN_PREPARE: (),
-    CpuEvent.DOWN_FAILED: (),
-    CpuEvent.DEAD: (
-        "migrate_timers_from_cpu",
-        "migrate_tasklets_from_cpu",
-        "cpu_disable_scheduler",
-    ),
-    CpuEvent.RESUME_FAILED: ("cpu_disable_scheduler",),
-}
-"""Event to the callbacks that run on the CPU which calls cpu_up or cpu_down, in order."""
-
-
-@symbol
-async def cpu_notifier_call_chain(pe: Pe, cpu: CpuIndex, event: CpuEvent) -> int:
-    """Run the callbacks of an event until one refuses; gives its error."""
-    refused = await pe.point(f"{event.value} pe{cpu}")
-    if refused:
-        return refused
-    for callback in CPU_CHAIN[event]:
-        error: int = await pe.links[callback](pe, cpu)
-        if error:
-            return error
-    return 0
-
-
-@symbol
-async def init_percpu_area(pe: Pe, cpu: CpuIndex) -> int:
-    """Clear the per-CPU area of a CPU that comes up; over system suspend it is kept."""
-    if await pe.load(pe.xen.system.system_state) != SystemState.RESUME:
-        area = pe.xen.percpu[cpu]
-        cells = (area.softirq_pending, area.tasklet_work, area.curr, area.s_timer)
-        await pe.store_burst(cells, (0,) * len(cells))
-    return 0
 
 
 @symbol
@@ -126,10 +72,11 @@ async def disable_nonboot_cpus(pe: Pe) -> int:
         if cpu == BOOT_CPU or not online >> cpu & 1:
             continue
         error = await cpu_down(pe, cpu)
-        assert error != -EBUSY, "BUG: cpu_down returned -EBUSY"
+        if error == -EBUSY:
+            await bug(pe, "cpu_down returned -EBUSY in disable_nonboot_cpus")
         if not await pe.load(pe.xen.system.cpu_online_map) >> cpu & 1:
             frozen |= 1 << cpu
-            await pe.store(pe.xen.suspend.frozen_cpus, frozen)
+            await set_frozen_cpus(pe, frozen)
         if error:
             await printk(pe, f"Error taking CPU{cpu} down: {error}")
             break
@@ -145,11 +92,28 @@ async def enable_nonboot_cpus(pe: Pe) -> None:
         if not frozen >> cpu & 1:
             continue
         error = await cpu_up(pe, cpu)
-        assert error != -EBUSY, "BUG: cpu_up returned -EBUSY"
+        if error == -EBUSY:
+            await bug(pe, "cpu_up returned -EBUSY in enable_nonboot_cpus")
         if error:
             failed.append(cpu)
             pe.trace(CpuMissing(cpu, error))
             await printk(pe, f"Error bringing CPU{cpu} up: {error}")
     for cpu in failed:
         await cpu_notifier_call_chain(pe, cpu, CpuEvent.RESUME_FAILED)
-    await pe.store(pe.xen.suspend.frozen_cpus, 0)
+    await set_frozen_cpus(pe, 0)
+
+
+@symbol
+async def set_frozen_cpus(pe: Pe, mask: int) -> None:
+    """Remember the CPUs that system suspend has taken down."""
+    await pe.store(pe.xen.suspend.frozen_cpus, mask)
+    pe.trace(FrozenCpus(mask))
+
+
+@symbol
+async def take_cpu_down(pe: Pe) -> int:
+    """What the CPU that goes does inside stop_machine; gives what a callback refused with."""
+    error = await cpu_notifier_call_chain(pe, pe.cpu, CpuEvent.DYING)
+    if not error:
+        await arch_cpu_disable(pe)
+    return error

@@ -1,5 +1,7 @@
 """Domains and vCPUs: pausing, waking, blocking (xen/common/domain.c, xen/common/sched/core.c)."""
 
+from typing import NamedTuple
+
 from proto.ids import CpuIndex, DomainId
 from proto.image import symbol
 from proto.messages import AtomicOp
@@ -9,6 +11,7 @@ from services.pcpu.xen.console import printk
 from services.pcpu.xen.gic import send_sgi_event_check
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.softirq import Softirq, cpu_raise_softirq
+from services.pcpu.xen.spinlock import spin_lock_irqsave, spin_unlock_irqrestore
 
 VPF_BLOCKED = 1 << 0
 VPF_DOWN = 1 << 1
@@ -19,39 +22,78 @@ SHUTDOWN_CRASH = 4
 """Reasons in `domain.shutdown_code`, plus one: 0 means that the domain has not shut down."""
 
 
+class Scheduled(NamedTuple):
+    """What a vCPU's scheduler sees of it at one point of the memory order."""
+
+    processor: CpuIndex
+    is_running: bool
+    is_runnable: bool
+
+
 @symbol
-async def vcpu_runnable(pe: Pe, vcpu: Vcpu) -> bool:
-    """Whether nothing keeps a vCPU from running."""
+async def look_at_vcpu(pe: Pe, vcpu: Vcpu) -> Scheduled:
+    """A vCPU's place, whether it runs, and whether nothing keeps it from running."""
     cells = pe.xen.vcpu[vcpu.index]
     domain = pe.xen.domains[vcpu.domain]
-    return not any(await pe.load_burst((cells.pause_flags, cells.pause_count, domain.pause_count)))
+    processor, running, *reasons = await pe.load_burst(
+        (
+            cells.processor,
+            cells.is_running,
+            cells.pause_flags,
+            cells.pause_count,
+            domain.pause_count,
+        )
+    )
+    return Scheduled(CpuIndex(processor), bool(running), not any(reasons))
+
+
+@symbol
+async def vcpu_schedule_lock(pe: Pe, vcpu: Vcpu) -> tuple[Scheduled, bool]:
+    """Take the schedule lock of the CPU a vCPU is on, IRQs masked; gives the mask to restore.
+
+    The vCPU may move until the lock is held, so its place is looked at again under it.
+    """
+    seen = await look_at_vcpu(pe, vcpu)
+    while True:
+        lock = pe.xen.percpu[seen.processor].schedule_lock
+        masked = await spin_lock_irqsave(pe, lock)
+        now = await look_at_vcpu(pe, vcpu)
+        if now.processor == seen.processor:
+            return now, masked
+        await spin_unlock_irqrestore(pe, lock, masked)
+        seen = now
 
 
 @symbol
 async def vcpu_wake(pe: Pe, vcpu: Vcpu) -> None:
     """Let the scheduler of a vCPU's processor look at it, if it can run."""
-    if await vcpu_runnable(pe, vcpu):
-        processor = await pe.load(pe.xen.vcpu[vcpu.index].processor)
-        await cpu_raise_softirq(pe, CpuIndex(processor), Softirq.SCHEDULE)
+    seen, masked = await vcpu_schedule_lock(pe, vcpu)
+    if seen.is_runnable:
+        await cpu_raise_softirq(pe, seen.processor, Softirq.SCHEDULE)
+    await spin_unlock_irqrestore(pe, pe.xen.percpu[seen.processor].schedule_lock, masked)
 
 
 @symbol
 async def vcpu_sleep_nosync(pe: Pe, vcpu: Vcpu) -> None:
-    """Ask a vCPU's processor to deschedule it, without waiting."""
-    processor, running = await pe.load_burst(
-        (pe.xen.vcpu[vcpu.index].processor, pe.xen.vcpu[vcpu.index].is_running)
-    )
-    if running:
-        await cpu_raise_softirq(pe, CpuIndex(processor), Softirq.SCHEDULE)
+    """Ask a vCPU's processor to deschedule it, without waiting.
+
+    Under the schedule lock: a scheduler that chose the vCPU before it was paused has marked it
+    running by then, and one that chooses later sees the pause.
+    """
+    seen, masked = await vcpu_schedule_lock(pe, vcpu)
+    if seen.is_running and not seen.is_runnable:
+        await cpu_raise_softirq(pe, seen.processor, Softirq.SCHEDULE)
+    await spin_unlock_irqrestore(pe, pe.xen.percpu[seen.processor].schedule_lock, masked)
 
 
 @symbol
 async def vcpu_sleep_sync(pe: Pe, vcpu: Vcpu) -> None:
     """Ask a vCPU's processor to deschedule it, and wait until its state is saved."""
     await vcpu_sleep_nosync(pe, vcpu)
-    running = pe.xen.vcpu[vcpu.index].is_running
-    while seen := await pe.load(running):
-        await pe.wfe(running, seen)
+    seen = await look_at_vcpu(pe, vcpu)
+    while seen.is_running and not seen.is_runnable:
+        await pe.wfe(pe.xen.vcpu[vcpu.index].is_running, 1)
+        seen = await look_at_vcpu(pe, vcpu)
 
 
 @symbol

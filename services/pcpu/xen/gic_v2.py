@@ -78,14 +78,15 @@ async def gicv2_cpu_init(pe: Pe) -> int:
 
 
 @symbol
-async def init_ppis(pe: Pe) -> None:
-    """Request the timer and maintenance PPIs on this CPU (init_timer_interrupt)."""
+async def init_ppis(pe: Pe, cpu: CpuIndex) -> int:
+    """Request the timer and maintenance PPIs on this CPU (CPU_STARTING)."""
     enable = sum(1 << intid for intid in XEN_PPIS)
     await pe.write(GICD_VA + GICD.ISENABLER.offset, enable)
+    return 0
 
 
 @symbol
-async def release_ppis(pe: Pe) -> int:
+async def release_ppis(pe: Pe, cpu: CpuIndex) -> int:
     """Release the timer and maintenance PPIs of this CPU (CPU_DYING)."""
     enable = sum(1 << intid for intid in XEN_PPIS)
     await pe.write(GICD_VA + GICD.ICENABLER.offset, enable)

@@ -134,6 +134,8 @@ class VcpuCells(Record):
     timer_deadline: Cell
     """Deadline of the Xen timer that stands in for the virtual timer; 0 while it is not set."""
     timer_cpu: Cell
+    generation: Cell
+    """Number of the last entry into the guest; the next one is higher, on whatever PE."""
     reset_pending: Cell
     """The resume context below is to be applied before the vCPU runs again."""
     resume_entry: Cell

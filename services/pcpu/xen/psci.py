@@ -77,3 +77,9 @@ async def panic(pe: Pe, message: str) -> None:
     pe.trace(PeHalted(message))
     await call_psci_system_off(pe)
     raise Halt("firmware returned from SYSTEM_OFF")
+
+
+@symbol
+async def bug(pe: Pe, condition: str) -> None:
+    """BUG(): what cannot be has happened."""
+    await panic(pe, f"Xen BUG: {condition}")

@@ -2,16 +2,17 @@
 
 from msgspec.structs import replace
 
-from proto.ids import CpuIndex
+from proto.gic import SPI_FIRST
+from proto.ids import BOOT_CPU, CpuIndex
 from proto.image import symbol
 from proto.units import MS
 from services.pcpu.pe import Pe
-from services.pcpu.xen.context import context_to_run, store_context
-from services.pcpu.xen.domain import vcpu_wake
+from services.pcpu.xen.context import context_to_run, save_context
+from services.pcpu.xen.domain import vcpu_schedule_lock, vcpu_wake
 from services.pcpu.xen.gic_v2 import gicv2_set_irq_affinity
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.softirq import Softirq, cpu_raise_softirq
-from services.pcpu.xen.spinlock import spin_lock, spin_unlock
+from services.pcpu.xen.spinlock import spin_lock, spin_unlock, spin_unlock_irqrestore
 from services.pcpu.xen.state import SystemState
 from services.pcpu.xen.timer import set_s_timer
 from services.pcpu.xen.vgic import guest_of
@@ -22,10 +23,15 @@ TIME_SLICE_NS = 10 * MS
 
 @symbol
 async def schedule(pe: Pe) -> None:
-    """Choose what runs next on this CPU and switch to it (SCHEDULE_SOFTIRQ)."""
+    """Choose what runs next on this CPU and switch to it (SCHEDULE_SOFTIRQ).
+
+    IRQs are masked from the choice to the end of the switch: handlers take the schedule lock, and
+    must find either vCPU whole.
+    """
     percpu = pe.xen.percpu[pe.cpu]
+    await pe.irq_disable()
     await spin_lock(pe, percpu.schedule_lock)
-    runnable = await runqueue(pe)
+    runnable, slice_ends = await runqueue(pe)
     following = _next_in_turn(runnable, pe.current)
     previous = pe.current
     if following is not previous:
@@ -34,30 +40,36 @@ async def schedule(pe: Pe) -> None:
             await pe.store(pe.xen.vcpu[following.index].is_running, 1)
     await spin_unlock(pe, percpu.schedule_lock)
     contended = len(runnable) > 1
-    if contended or contended != pe.slice_armed:
-        pe.slice_armed = contended
+    if contended or slice_ends:
         await set_s_timer(pe, pe.now + TIME_SLICE_NS if contended else 0)
     if following is not previous:
         await context_switch(pe, previous, following)
+    await pe.irq_enable()
 
 
 @symbol
-async def runqueue(pe: Pe) -> list[Vcpu]:
-    """The vCPUs that can run on this CPU; none while a tasklet waits for the idle vCPU."""
-    cells = [pe.xen.percpu[pe.cpu].tasklet_work, pe.xen.system.scheduler_disabled]
+async def runqueue(pe: Pe) -> tuple[list[Vcpu], int]:
+    """The vCPUs that can run on this CPU, and when its time slice ends (0: it does not).
+
+    None can while a tasklet waits for the idle vCPU.
+    """
+    percpu = pe.xen.percpu[pe.cpu]
+    cells = [percpu.tasklet_work, pe.xen.system.scheduler_disabled, percpu.s_timer]
     for vcpu in pe.xen.vcpus:
         own = pe.xen.vcpu[vcpu.index]
         domain = pe.xen.domains[vcpu.domain]
         cells += [own.processor, own.pause_flags, own.pause_count, domain.pause_count]
     values = await pe.load_burst(cells)
-    if values[0] or values[1]:
-        return []
-    return [
+    idle_only, disabled, slice_ends = values[:3]
+    if idle_only or disabled:
+        return [], slice_ends
+    rows = [values[at : at + 4] for at in range(3, len(values), 4)]
+    runnable = [
         vcpu
-        for vcpu in pe.xen.vcpus
-        if values[2 + 4 * vcpu.index] == pe.cpu
-        and not any(values[3 + 4 * vcpu.index : 6 + 4 * vcpu.index])
+        for vcpu, (processor, *reasons) in zip(pe.xen.vcpus, rows, strict=True)
+        if processor == pe.cpu and not any(reasons)
     ]
+    return runnable, slice_ends
 
 
 def _next_in_turn(runnable: list[Vcpu], current: Vcpu | None) -> Vcpu | None:
@@ -86,7 +98,7 @@ async def ctxt_switch_from(pe: Pe, vcpu: Vcpu) -> None:
     if pe.result is not None:
         state = replace(state, x=(pe.result, *state.x[1:]))
         pe.result = None
-    await store_context(pe, vcpu, state)
+    await save_context(pe, vcpu, state, pe.generation)
     await virt_timer_save(pe, vcpu, state)
     await pe.store(pe.xen.vcpu[vcpu.index].is_running, 0)
 
@@ -95,7 +107,8 @@ async def ctxt_switch_from(pe: Pe, vcpu: Vcpu) -> None:
 async def ctxt_switch_to(pe: Pe, vcpu: Vcpu) -> None:
     """Load EL1, list registers and virtual timer."""
     await virt_timer_restore(pe, vcpu)
-    await pe.vcpu_load(vcpu, await context_to_run(pe, vcpu))
+    state, generation = await context_to_run(pe, vcpu)
+    await pe.vcpu_load(vcpu, state, generation)
 
 
 @symbol
@@ -117,10 +130,10 @@ async def scheduler_enable(pe: Pe) -> None:
 
 @symbol
 async def cpu_disable_scheduler(pe: Pe, cpu: CpuIndex) -> int:
-    """Move the vCPUs of a dead CPU and their interrupts to this one (CPU_DEAD).
+    """Move the vCPUs of a CPU that goes, and their interrupts, to the boot CPU (CPU_DYING).
 
     Not during system suspend: the CPU is meant to come back, and finds its vCPUs where they were.
-    One that does not is treated as dead then (CPU_RESUME_FAILED).
+    One that does not come back loses them then (CPU_RESUME_FAILED).
     """
     if await pe.load(pe.xen.system.system_state) == SystemState.SUSPEND:
         return 0
@@ -128,10 +141,12 @@ async def cpu_disable_scheduler(pe: Pe, cpu: CpuIndex) -> int:
     for vcpu, owner in zip(pe.xen.vcpus, owners, strict=True):
         if owner != cpu:
             continue
-        await pe.store(pe.xen.vcpu[vcpu.index].processor, pe.cpu)
+        _, masked = await vcpu_schedule_lock(pe, vcpu)
+        await pe.store(pe.xen.vcpu[vcpu.index].processor, BOOT_CPU)
+        await spin_unlock_irqrestore(pe, pe.xen.percpu[cpu].schedule_lock, masked)
         if vcpu.number == 0:
-            for intid in range(32, pe.board.platform.intids):
+            for intid in range(SPI_FIRST, pe.board.platform.intids):
                 if guest_of(pe.xen, intid) == vcpu.domain:
-                    await gicv2_set_irq_affinity(pe, intid, pe.cpu)
+                    await gicv2_set_irq_affinity(pe, intid, BOOT_CPU)
         await vcpu_wake(pe, vcpu)
     return 0

@@ -13,8 +13,9 @@ from services.pcpu.xen.gic_v2 import gicv2_cpu_init, gicv2_dist_init, init_ppis
 from services.pcpu.xen.idle import idle_loop
 from services.pcpu.xen.iommu import iommu_setup
 from services.pcpu.xen.memory import initial_processor
-from services.pcpu.xen.mm import create_page_tables, set_init_ttbr, update_identity_mapping
-from services.pcpu.xen.psci import psci_init
+from services.pcpu.xen.mm import create_page_tables, update_identity_mapping
+from services.pcpu.xen.notifier import CpuEvent, cpu_notifier_call_chain
+from services.pcpu.xen.psci import call_psci_cpu_off, psci_init
 from services.pcpu.xen.smpboot import set_cpu_online
 from services.pcpu.xen.state import SystemState, set_system_state
 from services.pcpu.xen.time import init_timers
@@ -32,12 +33,11 @@ async def start(pe: Pe, x0: int) -> None:
 async def start_xen(pe: Pe) -> None:
     """Boot: interrupts, console, secondaries, domains, and the idle loop at last."""
     await update_identity_mapping(pe, False)
-    await set_init_ttbr(pe)
     await init_traps(pe)
     await gicv2_dist_init(pe)
     await gicv2_cpu_init(pe)
     await init_timers(pe)
-    await init_ppis(pe)
+    await init_ppis(pe, pe.cpu)
     await set_cpu_online(pe, pe.cpu, True)
     await console_init(pe)
     await psci_init(pe)
@@ -67,10 +67,10 @@ async def smp_init_cpus(pe: Pe) -> None:
 async def start_secondary(pe: Pe, cpu: CpuIndex) -> None:
     """What a secondary does once its MMU is on, until it idles."""
     await init_traps(pe)
-    error = await gicv2_cpu_init(pe)
-    assert not error
+    if await gicv2_cpu_init(pe):
+        await call_psci_cpu_off(pe)
     await init_timers(pe)
-    await init_ppis(pe)
+    await cpu_notifier_call_chain(pe, cpu, CpuEvent.STARTING)
     await set_cpu_online(pe, cpu, True)
     await pe.irq_enable()
     await idle_loop(pe)

@@ -9,7 +9,7 @@ from proto.units import MS, S
 from services.pcpu.pe import Pe
 from services.pcpu.xen.console import printk
 from services.pcpu.xen.errno import EIO, ETIMEDOUT
-from services.pcpu.xen.gic_v2 import gic_disable_cpu, release_ppis
+from services.pcpu.xen.gic_v2 import gic_disable_cpu
 from services.pcpu.xen.mm import set_init_ttbr, update_identity_mapping
 from services.pcpu.xen.psci import call_psci_cpu_off, call_psci_cpu_on, psci_cpu_is_off
 
@@ -43,10 +43,15 @@ async def arch_cpu_up(pe: Pe, cpu: CpuIndex) -> int:
     error = await call_psci_cpu_on(pe, cpu)
     if error != PsciError.SUCCESS:
         await printk(pe, f"CPU{cpu} failed to boot: {error} ({error_name(error)})")
-    elif not await _wait_online(pe, cpu):
+    else:
+        await _wait_online(pe, cpu)
+    # Take the hand-over back: a CPU that comes later must not find another one's.
+    await pe.store_burst(
+        (system.init_data_stack, system.init_data_cpuid, system.smp_up_cpu), (0, NO_CPU, NO_CPU)
+    )
+    if error == PsciError.SUCCESS and not await pe.load(system.cpu_online_map) >> cpu & 1:
         await printk(pe, f"CPU{cpu} never came online")
         error = -EIO
-    await pe.store(system.smp_up_cpu, NO_CPU)
     await update_identity_mapping(pe, False)
     return error
 
@@ -56,14 +61,13 @@ def _stack(cpu: CpuIndex) -> int:
     return 0x10000 * (cpu + 1)
 
 
-async def _wait_online(pe: Pe, cpu: CpuIndex) -> bool:
+async def _wait_online(pe: Pe, cpu: CpuIndex) -> None:
     """Wait up to a second for a CPU's bit in the online map."""
     cell = pe.xen.system.cpu_online_map
     deadline_ns = pe.now + CPU_UP_LIMIT_NS
     seen: int | None = await pe.load(cell)
     while seen is not None and not seen >> cpu & 1:
         seen = await pe.wfe_until(cell, seen, deadline_ns)
-    return seen is not None
 
 
 @symbol
@@ -75,16 +79,14 @@ async def set_cpu_online(pe: Pe, cpu: CpuIndex, online: bool) -> None:
 
 
 @symbol
-async def take_cpu_down(pe: Pe) -> int:
-    """CPU_DYING and __cpu_disable, on the CPU that goes, inside stop_machine."""
-    await release_ppis(pe)
+async def arch_cpu_disable(pe: Pe) -> None:
+    """Take this CPU's interface and its place in the online map away (__cpu_disable)."""
     await gic_disable_cpu(pe)
     # Allow any interrupt that was already taken off the interface to be served.
     await pe.irq_enable()
     await pe.delay(DRAIN_NS)
     await pe.irq_disable()
     await set_cpu_online(pe, pe.cpu, False)
-    return 0
 
 
 @symbol

@@ -16,6 +16,22 @@ async def spin_lock(pe: Pe, lock: Cell) -> None:
 
 
 @symbol
+async def spin_lock_irqsave(pe: Pe, lock: Cell) -> bool:
+    """Mask IRQs, then take a lock that interrupt handlers take too; gives the mask to restore."""
+    masked = pe.irq_masked
+    await pe.irq_disable()
+    await spin_lock(pe, lock)
+    return masked
+
+
+@symbol
+async def spin_unlock_irqrestore(pe: Pe, lock: Cell, masked: bool) -> None:
+    """Release such a lock, then restore the mask."""
+    await spin_unlock(pe, lock)
+    await pe.irq_restore(masked)
+
+
+@symbol
 async def spin_trylock(pe: Pe, lock: Cell) -> bool:
     """Take a lock if it is free."""
     return await pe.compare_and_swap(lock, FREE, pe.cpu + 1) == FREE

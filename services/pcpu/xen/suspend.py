@@ -17,6 +17,7 @@ from services.pcpu.xen.context import apply_reset
 from services.pcpu.xen.domain import VPF_BLOCKED, domain_pause, domain_unpause, vcpu_wake
 from services.pcpu.xen.memory import EL2_REGISTERS
 from services.pcpu.xen.mm import update_identity_mapping
+from services.pcpu.xen.psci import bug
 from services.pcpu.xen.state import SystemState, set_system_state
 
 
@@ -122,7 +123,8 @@ async def unwind(pe: Pe, completed: int, status: int) -> int:
 async def system_state_suspend(pe: Pe) -> int:
     """Only an active system may be suspended (S0)."""
     state = await pe.load(pe.xen.system.system_state)
-    assert state == SystemState.ACTIVE, f"BUG: system_state is {SystemState(state).name}"
+    if state != SystemState.ACTIVE:
+        await bug(pe, f"system_state is {SystemState(state).name} at system suspend")
     await set_system_state(pe, SystemState.SUSPEND)
     return 0
 

@@ -1,11 +1,11 @@
 """The toolstack's hypercalls (xen/common/sysctl.c, xen/arch/arm/sysctl.c)."""
 
 from proto.hypercall import XEN_SYSCTL_CPU_HOTPLUG, CpuHotplug
-from proto.ids import CpuIndex
+from proto.ids import BOOT_CPU, CpuIndex
 from proto.image import symbol
 from services.pcpu.pe import Pe
 from services.pcpu.xen.continue_hypercall import Continuation, continue_hypercall_on_cpu
-from services.pcpu.xen.cpu import BOOT_CPU, cpu_down, cpu_up
+from services.pcpu.xen.cpu import cpu_down, cpu_up
 from services.pcpu.xen.errno import EINVAL, ENOSYS, EOPNOTSUPP, EPERM
 from services.pcpu.xen.memory import Vcpu
 

@@ -6,7 +6,7 @@ from proto.machine import Halt
 from proto.messages import ExitReason, VcpuExit
 from proto.psci import MASK_64, to_register
 from services.pcpu.pe import Pe
-from services.pcpu.xen.context import store_context
+from services.pcpu.xen.context import save_context
 from services.pcpu.xen.domain import domain_crash, vcpu_block_unless_event_pending
 from services.pcpu.xen.irq import gic_interrupt
 from services.pcpu.xen.memory import Vcpu
@@ -14,7 +14,7 @@ from services.pcpu.xen.sched import ctxt_switch_to
 from services.pcpu.xen.softirq import do_softirq
 from services.pcpu.xen.sysctl import do_sysctl
 from services.pcpu.xen.vgic import vgic_sync_to_lrs, vgic_v2_distr_mmio
-from services.pcpu.xen.vpsci import RESET, do_vpsci_call
+from services.pcpu.xen.vpsci import do_vpsci_call
 
 EL2_SETTINGS = {
     "SP_EL2": 0,
@@ -88,7 +88,7 @@ async def do_trap_hypercall(pe: Pe, vcpu: Vcpu, exit_: VcpuExit) -> None:
     x0, x1, x2, x3 = exit_.args
     if exit_.immediate == PSCI_CALL:
         answer = await do_vpsci_call(pe, vcpu, x0, (x1, x2, x3))
-        if answer is RESET:
+        if answer is None:
             await reload_context(pe, vcpu)
         else:
             pe.result = to_register(answer)
@@ -100,9 +100,11 @@ async def do_trap_hypercall(pe: Pe, vcpu: Vcpu, exit_: VcpuExit) -> None:
 
 @symbol
 async def reload_context(pe: Pe, vcpu: Vcpu) -> None:
-    """Replace the loaded state of the current vCPU by its requested reset."""
-    await store_context(pe, vcpu, await pe.vcpu_put())
+    """Replace the loaded state of the current vCPU by its requested reset, IRQs masked."""
+    await pe.irq_disable()
+    await save_context(pe, vcpu, await pe.vcpu_put(), pe.generation)
     await ctxt_switch_to(pe, vcpu)
+    await pe.irq_enable()
 
 
 @symbol

@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from proto.el1 import reset_state
-from proto.ids import CpuIndex
+from proto.ids import BOOT_CPU
 from proto.image import symbol
 from proto.messages import AtomicOp
 from proto.psci import (
@@ -30,23 +30,20 @@ from services.pcpu.xen.domain import (
 )
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.spinlock import spin_lock, spin_unlock
+from services.pcpu.xen.timer import stop_vcpu_timer
 from services.pcpu.xen.vgic import vgic_clear_pending
 
 Args = tuple[int, int, int]
 
-RESET = 1 << 65
-"""Not a return code: the caller does not return, but starts at its resume entry."""
-
 THUMB = 1 << 0
-
-BOOT_CPU = CpuIndex(0)
 
 
 @symbol
-async def do_vpsci_call(pe: Pe, vcpu: Vcpu, function: int, args: Args) -> int:
+async def do_vpsci_call(pe: Pe, vcpu: Vcpu, function: int, args: Args) -> int | None:
     """Answer a guest's call; an SMC32 call uses the low half of each argument.
 
-    Gives a signed return code, or RESET. Unknown functions give NOT_SUPPORTED.
+    Gives a signed return code, or None if the caller does not return but starts at its resume
+    entry. Unknown functions give NOT_SUPPORTED.
     """
     handler = HANDLERS.get(function)
     if handler is None:
@@ -55,8 +52,8 @@ async def do_vpsci_call(pe: Pe, vcpu: Vcpu, function: int, args: Args) -> int:
         args = (args[0] & MASK_32, args[1] & MASK_32, args[2] & MASK_32)
     pe.trace(VpsciCall(vcpu.domain, vcpu.number, function, args))
     code = await handler(pe, vcpu, args)
-    # RESET is an accepted call whose caller does not come back to see its code.
-    decision = PsciError.SUCCESS if code is RESET else code
+    # A caller that does not return has been accepted.
+    decision = PsciError.SUCCESS if code is None else code
     pe.trace(VpsciResult(vcpu.domain, vcpu.number, function, decision))
     return code
 
@@ -106,6 +103,7 @@ async def do_psci_cpu_on(pe: Pe, vcpu: Vcpu, args: Args) -> int:
         return PsciError.ALREADY_ON
     while running:
         running = await pe.wfe(cells.is_running, running)
+    await stop_vcpu_timer(pe, target.index)
     cntvoff = (await pe.load_burst((cells.context[-1],)))[0]
     fresh = reset_state(args[1], args[2], pe.board.platform.list_registers, cntvoff)
     await store_context(pe, target, fresh)
@@ -142,7 +140,7 @@ async def do_psci_system_off(pe: Pe, vcpu: Vcpu, args: Args) -> int:
 
 
 @symbol
-async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int | None:
     """SYSTEM_SUSPEND: refusals first, then the domain sleeps, the hardware domain with the host.
 
     Source: the 2025-03 series, "xen/arm: Implement PSCI system suspend". A profile with
@@ -169,7 +167,7 @@ async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int:
     if pe.board.profile.guest_reset == "hardware_domain":
         return PsciError.SUCCESS
     await request_reset(pe, vcpu)
-    return RESET
+    return None
 
 
 async def _all_other_vcpus_down(pe: Pe, vcpu: Vcpu) -> bool:
@@ -185,7 +183,7 @@ async def _all_other_vcpus_down(pe: Pe, vcpu: Vcpu) -> bool:
     return down
 
 
-Handler = Callable[[Pe, Vcpu, Args], Awaitable[int]]
+Handler = Callable[[Pe, Vcpu, Args], Awaitable[int | None]]
 
 HANDLERS: dict[int, Handler] = {
     Psci.VERSION: do_psci_version,

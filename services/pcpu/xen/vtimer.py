@@ -1,13 +1,11 @@
 """The virtual timer: hardware while a vCPU is loaded, a Xen timer otherwise (arch/arm/vtimer.c)."""
 
-from msgspec.structs import replace
-
 from proto import timer
 from proto.gic import PPI_VIRT_TIMER
 from proto.image import symbol
 from proto.messages import BankRead, BankWrite, El1State
 from services.pcpu.pe import Pe
-from services.pcpu.xen.context import load_context, store_context
+from services.pcpu.xen.context import mask_virtual_timer
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.timer import set_vcpu_timer, stop_vcpu_timer
 from services.pcpu.xen.vgic import vgic_inject_irq
@@ -29,9 +27,7 @@ async def virt_timer_restore(pe: Pe, vcpu: Vcpu) -> None:
 @symbol
 async def virt_timer_expired(pe: Pe, vcpu: Vcpu) -> None:
     """The Xen timer fired: mask the saved timer and inject its interrupt."""
-    state = await load_context(pe, vcpu)
-    masked = state.cntv_ctl | timer.IMASK
-    await store_context(pe, vcpu, replace(state, cntv_ctl=masked))
+    await mask_virtual_timer(pe, vcpu)
     await vgic_inject_irq(pe, vcpu, PPI_VIRT_TIMER)
 
 
