@@ -223,11 +223,6 @@ def _board() -> Board:
             name="none",
             title="",
             suspend_steps=(),
-            gic_suspend="closed",
-            gic_restore="configuration_first",
-            cpu_kill="affinity_info",
-            hypercall_result="kept",
-            guest_reset="every_domain",
         ),
         code="",
     )

@@ -248,6 +248,15 @@ def _check_profile(profile: Profile, path: Path) -> None:
     for index, step in enumerate(profile.suspend_steps):
         if step not in known:
             _refuse(f"{path}: at suspend_steps[{index}]", step, known)
+    symbols = xen_symbols()
+    for index, relink in enumerate(profile.relink):
+        for field in ("symbol", "stand_in"):
+            name = getattr(relink, field)
+            if name not in symbols:
+                raise UsageError(
+                    f"{path}: at relink[{index}].{field}: Xen's image has no symbol {name!r}; "
+                    "name an `async def` of services/pcpu/xen"
+                )
 
 
 def _check_scenario(scenario: Scenario, platform: Platform, path: Path) -> None:
@@ -306,6 +315,13 @@ def suspend_steps() -> list[str]:
     from services.pcpu.xen.suspend import STEPS
 
     return list(STEPS)
+
+
+def xen_symbols() -> frozenset[str]:
+    """Names of all programs in Xen's image."""
+    from services.pcpu.node import xen_image
+
+    return frozenset(xen_image().links)
 
 
 def guest_programs() -> list[str]:

@@ -9,7 +9,7 @@ from importlib import import_module
 
 from proto.board import Board
 from proto.ids import BoardNs, CpuIndex, el3_node, pe_node
-from proto.image import Image, Program
+from proto.image import Image, Program, defined_in
 from proto.messages import (
     BankLost,
     Eret,
@@ -23,6 +23,7 @@ from proto.messages import (
 )
 from proto.node import ProtocolError
 from proto.platform import XEN_TEXT
+from proto.scenario import Relink
 from proto.traces import PeEntered, PePower
 from proto.turn import Effect, Envelope, Send, Trace
 from services.pcpu.pe import Pe
@@ -64,11 +65,19 @@ XEN_MODULES = (
 """What is linked into Xen's image."""
 
 
-def xen_image(relinked: Mapping[str, Program] | None = None) -> Image:
-    """Xen as one image: all its programs with their addresses, some of them replaced."""
+def xen_image(
+    relink: Sequence[Relink] = (), relinked: Mapping[str, Program] | None = None
+) -> Image:
+    """Xen as one image: all its programs with their addresses.
+
+    `relink` puts symbols of the image in the place of others, as a profile does; `relinked` puts
+    programs there. Raises KeyError for a symbol that the image does not define.
+    """
     for module in XEN_MODULES:
         import_module(f"{XEN_PACKAGE}.{module}")
-    return Image(XEN_PACKAGE, XEN_TEXT, "start", relinked)
+    defined = defined_in(XEN_PACKAGE)
+    by_name = {entry.symbol: defined[entry.stand_in] for entry in relink}
+    return Image(XEN_PACKAGE, XEN_TEXT, "start", {**by_name, **(relinked or {})})
 
 
 class PeNode:
@@ -80,7 +89,7 @@ class PeNode:
         self.id = pe_node(cpu)
         self._board = board
         self._cpu = cpu
-        self._image = xen_image(relinked)
+        self._image = xen_image(board.profile.relink, relinked)
         self._memory = XenMemory(board)
         self._pe: Pe | None = None
         self._last_tx = 0

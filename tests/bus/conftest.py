@@ -19,11 +19,6 @@ def board() -> Board:
             name="toy",
             title="toy",
             suspend_steps=(),
-            gic_suspend="closed",
-            gic_restore="configuration_first",
-            cpu_kill="affinity_info",
-            hypercall_result="kept",
-            guest_reset="every_domain",
         ),
         code="0" * 64,
     )

@@ -251,6 +251,16 @@ def test_a_profile_names_rows_of_the_step_table(tmp_path: Path) -> None:
         resolve("baseline", Overrides(profile=str(path)))
 
 
+def test_a_profile_relinks_symbols_that_exist(tmp_path: Path) -> None:
+    """Both the symbol and its stand-in are programs of Xen's image."""
+    text = (loading.DEPLOY / "profiles" / "seed.yaml").read_text()
+    path = tmp_path / "mine.yaml"
+    path.write_text(text.replace("stand_in: cpu_kill_believed", "stand_in: cpu_kill_hoped"))
+
+    with pytest.raises(UsageError, match=r"relink\[2\].stand_in: Xen's image has no symbol"):
+        resolve("baseline", Overrides(profile=str(path)))
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

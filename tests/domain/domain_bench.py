@@ -52,11 +52,6 @@ def board(*domains: DomainSpec) -> Board:
         name="test",
         title="",
         suspend_steps=(),
-        gic_suspend="closed",
-        gic_restore="configuration_first",
-        cpu_kill="affinity_info",
-        hypercall_result="kept",
-        guest_reset="every_domain",
     )
     scenario = Scenario(name="test", domains=domains, steps=())
     platform = Platform(name="test", clusters=(4,), list_registers=LRS)

@@ -39,11 +39,6 @@ def toy_board(behaviour: str, time_limit_ms: int = 60_000) -> Board:
             name="toy",
             title="toy",
             suspend_steps=(),
-            gic_suspend="closed",
-            gic_restore="configuration_first",
-            cpu_kill="affinity_info",
-            hypercall_result="kept",
-            guest_reset="every_domain",
         ),
         code=CODE,
     )

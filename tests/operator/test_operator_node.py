@@ -50,11 +50,6 @@ class Bench:
             name="test",
             title="",
             suspend_steps=(),
-            gic_suspend="closed",
-            gic_restore="configuration_first",
-            cpu_kill="affinity_info",
-            hypercall_result="kept",
-            guest_reset="every_domain",
         )
         scenario = Scenario(name="test", domains=domains, steps=steps, points=points)
         platform = Platform(name="test", clusters=(1,))

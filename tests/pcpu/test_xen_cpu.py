@@ -150,7 +150,7 @@ def test_only_frozen_cpus_come_back_and_missing_ones_are_reported() -> None:
     assert bench.traces(CpuMissing) == [CpuMissing(1, -EIO)]
 
 
-def die(kill: str, states: Sequence[int]) -> tuple[int, Bench]:
+def die(relink: dict[str, str], states: Sequence[int]) -> tuple[int, Bench]:
     """Wait for a CPU whose flag is set; firmware answers AFFINITY_INFO with these states."""
     answers = list(states)
     result: list[int] = []
@@ -164,14 +164,14 @@ def die(kill: str, states: Sequence[int]) -> tuple[int, Bench]:
         assert function == Psci.AFFINITY_INFO
         return answers.pop(0) if len(answers) > 1 else answers[0]
 
-    return (result, Bench(program, of=board(CPUS, cpu_kill=kill), smc=smc))  # type: ignore[return-value]
+    return (result, Bench(program, of=board(CPUS, **relink), smc=smc))  # type: ignore[return-value]
 
 
 def test_the_flag_alone_is_believed_or_firmware_is_asked() -> None:
     """The published design takes the flag; the corrected one polls until OFF, within a limit."""
-    assert die("dead_flag", [0])[0] == [0]
-    assert die("affinity_info", [0, 0, 1])[0] == [0]
-    result, bench = die("affinity_info", [0])
+    assert die({"cpu_kill": "cpu_kill_believed"}, [0])[0] == [0]
+    assert die({}, [0, 0, 1])[0] == [0]
+    result, bench = die({}, [0])
     assert result == [-ETIMEDOUT]
     assert "CPU1 did not turn off within 100 ms" in bench.uart.text
 

@@ -23,6 +23,12 @@ ARRAYS = {
 }
 
 
+ORDERS = {
+    "configuration_first": {},
+    "enables_first": {"gic_restore_arrays": "gic_restore_arrays_enables_first"},
+}
+
+
 def name_of(address: int) -> str:
     """The array an address belongs to, or the address."""
     for name, array in ARRAYS.items():
@@ -31,7 +37,7 @@ def name_of(address: int) -> str:
     return hex(address)
 
 
-def cycle(**profile: str) -> Bench:
+def cycle(**relink: str) -> Bench:
     """Give every word a value of its own, save, restore."""
 
     async def program(pe: Pe) -> None:
@@ -44,14 +50,14 @@ def cycle(**profile: str) -> Bench:
         assert not await gic_suspend(pe)
         await gic_resume(pe)
 
-    return Bench(program, of=board(1, **profile))
+    return Bench(program, of=board(1, **relink))
 
 
 def test_the_arrays_come_back_in_the_order_of_the_profile() -> None:
     """Configuration before enables, or the seed's other way round."""
     orders = {}
-    for order in ("configuration_first", "enables_first"):
-        log = cycle(gic_restore=order).gic.log
+    for order, relink in ORDERS.items():
+        log = cycle(**relink).gic.log
         saved = max(at for at, (_, kind, where, _) in enumerate(log) if kind == "read")
         writes = [name_of(where) for _, kind, where, _ in log[saved:] if kind == "write"]
         orders[order] = list(dict.fromkeys(name for name in writes if name in ARRAYS))
@@ -92,7 +98,10 @@ def test_what_was_saved_is_what_is_written_back() -> None:
     assert writes.index((DISTRIBUTOR, read[DISTRIBUTOR])) < len(writes) - 1
 
 
-@pytest.mark.parametrize(("mode", "result"), [("open", 0), ("checked", -EBUSY), ("closed", -EBUSY)])
+@pytest.mark.parametrize(
+    ("mode", "result"),
+    [("gic_quiesce_nothing", 0), ("gic_quiesce", -EBUSY), ("gic_quiesce_closed", -EBUSY)],
+)
 def test_an_active_priority_is_busy(mode: str, result: int) -> None:
     """A visible GICC_APR bit refuses the suspend and leaves the interface as it was."""
     results: list[int] = []
@@ -102,7 +111,7 @@ def test_an_active_priority_is_busy(mode: str, result: int) -> None:
         await pe.write(APR + XEN_VIRT_OFFSET, 1)
         results.append(await gic_suspend(pe))
 
-    bench = Bench(program, of=board(1, gic_suspend=mode))
+    bench = Bench(program, of=board(1, gic_quiesce=mode))
 
     assert results == [result]
     assert bench.gic.registers[CTLR] == 0x201
@@ -116,7 +125,7 @@ def test_closed_means_closed() -> None:
         await pe.write(DISTRIBUTOR + XEN_VIRT_OFFSET, 1)
         await gic_suspend(pe)
 
-    gic = Bench(program, of=board(1, gic_suspend="closed")).gic
+    gic = Bench(program, of=board(1, gic_quiesce="gic_quiesce_closed")).gic
 
     assert gic.registers[CTLR] == 0x200 | GICC.CTLR_BYPASS_DISABLE
     assert gic.registers[DISTRIBUTOR] == 0

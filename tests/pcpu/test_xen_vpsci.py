@@ -30,7 +30,7 @@ class Calls:
         caller: int = DOMU,
         up: Sequence[int] = (),
         pending: int = 0,
-        **profile: str,
+        **relink: str,
     ) -> None:
         self.codes: list[int | None] = []
         self.flags: list[int] = []
@@ -53,7 +53,7 @@ class Calls:
                 (cells.resume_entry, cells.resume_context_id, cells.reset_pending)
             )
 
-        self.bench = Bench(program, of=board(1, VCPUS, **profile))
+        self.bench = Bench(program, of=board(1, VCPUS, **relink))
         assert self.bench.halts == []
 
 
@@ -146,7 +146,7 @@ def test_a_pending_interrupt_keeps_it_from_blocking_but_not_from_the_reset() -> 
 
 def test_the_seed_resets_no_domu() -> None:
     """It goes on behind the call."""
-    calls = Calls((Psci.SYSTEM_SUSPEND, ENTRY, 7), guest_reset="hardware_domain")
+    calls = Calls((Psci.SYSTEM_SUSPEND, ENTRY, 7), domain_suspended="domain_suspended_in_place")
 
     assert calls.codes == [PsciError.SUCCESS]
     assert calls.resume == (ENTRY, 7, 0)

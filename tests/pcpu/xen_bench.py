@@ -28,7 +28,7 @@ from proto.messages import (
 )
 from proto.platform import XEN_TEXT, Platform
 from proto.psci import to_register
-from proto.scenario import DomainSpec, PointAction, Profile, Role, Scenario
+from proto.scenario import DomainSpec, PointAction, Profile, Relink, Role, Scenario
 from proto.traces import PeHalted
 from proto.turn import Effect, Envelope, Send, Trace, Turn
 from proto.units import S
@@ -57,24 +57,22 @@ STEPS = (
 )
 
 
-def board(cpus: int = 1, vcpus: Sequence[int] = (1,), **profile: object) -> Board:
-    """A board with this many PEs, and domains with these numbers of vCPUs."""
+def board(
+    cpus: int = 1,
+    vcpus: Sequence[int] = (1,),
+    suspend_steps: tuple[str, ...] = STEPS,
+    **relink: str,
+) -> Board:
+    """A board with this many PEs, domains with these numbers of vCPUs, and symbols relinked."""
     domains = tuple(
         DomainSpec(id=number, vcpus=count, role=Role.GUEST if number else Role.HARDWARE)
         for number, count in enumerate(vcpus)
     )
-    chosen: dict[str, Any] = {
-        "suspend_steps": STEPS,
-        "gic_suspend": "checked",
-        "gic_restore": "configuration_first",
-        "cpu_kill": "affinity_info",
-        "hypercall_result": "kept",
-        "guest_reset": "every_domain",
-    } | profile
+    links = tuple(Relink(symbol=name, stand_in=other) for name, other in relink.items())
     return Board(
         scenario=Scenario(name="test", domains=domains, steps=()),
         platform=Platform(name="test", clusters=(cpus,)),
-        profile=Profile(name="test", title="", **chosen),
+        profile=Profile(name="test", title="", suspend_steps=suspend_steps, relink=links),
         code="",
     )
 

@@ -54,16 +54,25 @@ async def continue_hypercall_tasklet_handler(pe: Pe) -> None:
 
 @symbol
 async def finish_continuation(pe: Pe, result: int) -> None:
-    """Write the result into the vCPU's x0 and let it run (arch_hypercall_tasklet_result).
-
-    After system suspend x0 belongs to the resume context; a profile with `hypercall_result: kept`
-    leaves it alone.
-    """
+    """Hand the result over and let the calling vCPU run."""
     info = pe.xen.continue_info
     function, index = await pe.load_burst((info.function, info.vcpu))
     vcpu = pe.xen.vcpus[index]
-    after_suspend = pe.image.at(function) == Continuation.SYSTEM_SUSPEND.value
-    if not after_suspend or pe.board.profile.hypercall_result == "written":
-        await set_return_register(pe, vcpu, to_register(result))
+    name = pe.image.at(function)
+    assert name is not None
+    await hypercall_tasklet_result(pe, vcpu, name, result)
     await pe.atomic(AtomicOp.SWAP, info.busy, 0)
     await vcpu_unpause(pe, vcpu)
+
+
+@symbol
+async def hypercall_tasklet_result(pe: Pe, vcpu: Vcpu, function: str, result: int) -> None:
+    """Write the result into the vCPU's x0, which after system suspend belongs to its context."""
+    if function != Continuation.SYSTEM_SUSPEND.value:
+        await set_return_register(pe, vcpu, to_register(result))
+
+
+@symbol
+async def hypercall_tasklet_result_always(pe: Pe, vcpu: Vcpu, function: str, result: int) -> None:
+    """Published Xen writes it always (arch_hypercall_tasklet_result)."""
+    await set_return_register(pe, vcpu, to_register(result))

@@ -139,11 +139,9 @@ SAVED_ARRAYS: tuple[tuple[str, PerIntid, int], ...] = (
 )
 """What gic_suspend saves of the distributor: cells, register array, first INTID."""
 
-RESTORE_ORDERS: dict[str, tuple[str, ...]] = {
-    "enables_first": ("isenabler", "isactiver", "ipriorityr", "itargetsr", "icfgr"),
-    "configuration_first": ("icfgr", "ipriorityr", "itargetsr", "isenabler", "isactiver"),
-}
-"""Orders in which gic_resume writes them back, by the profile's `gic_restore`."""
+CONFIGURATION_FIRST = ("icfgr", "ipriorityr", "itargetsr", "isenabler", "isactiver")
+ENABLES_FIRST = ("isenabler", "isactiver", "ipriorityr", "itargetsr", "icfgr")
+"""Orders in which the distributor's arrays are written back."""
 
 CLEARED_BEFORE: dict[str, PerIntid] = {
     "isenabler": GICD.ICENABLER,
@@ -157,17 +155,12 @@ async def gic_suspend(pe: Pe) -> int:
     """Save the distributor and this CPU's interface into RAM (S9)."""
     cells = pe.xen.gic
     ctlr = await pe.read(GICC_VA + GICC.CTLR.offset)
-    if pe.board.profile.gic_suspend == "closed":
-        closed = (ctlr & ~GICC.CTLR_ENABLE) | GICC.CTLR_BYPASS_DISABLE
-        await pe.write(GICC_VA + GICC.CTLR.offset, closed)
-    if pe.board.profile.gic_suspend != "open" and await pe.read(GICC_VA + GICC.APR.offset):
-        await pe.write(GICC_VA + GICC.CTLR.offset, ctlr)
-        return -EBUSY
     pmr = await pe.read(GICC_VA + GICC.PMR.offset)
     bpr = await pe.read(GICC_VA + GICC.BPR.offset)
     gicd_ctlr = await pe.read(GICD_VA + GICD.CTLR.offset)
-    if pe.board.profile.gic_suspend == "closed":
-        await pe.write(GICD_VA + GICD.CTLR.offset, 0)
+    error = await gic_quiesce(pe, ctlr)
+    if error:
+        return error
     await pe.store_burst(
         (cells.gicc_ctlr, cells.gicc_pmr, cells.gicc_bpr, cells.gicd_ctlr),
         (ctlr, pmr, bpr, gicd_ctlr),
@@ -179,21 +172,64 @@ async def gic_suspend(pe: Pe) -> int:
 
 
 @symbol
-async def gic_resume(pe: Pe) -> None:
-    """Write the saved state back, distributor and interface off meanwhile (R2)."""
-    cells = pe.xen.gic
-    pe.post(GICC_VA + GICC.CTLR.offset, 0)
-    pe.post(GICD_VA + GICD.CTLR.offset, 0)
+async def gic_quiesce(pe: Pe, ctlr: int) -> int:
+    """Refuse while an interrupt is active on this CPU; the interface stays open.
+
+    What arrives from here on is seen by firmware, which then does not sleep.
+    """
+    return -EBUSY if await pe.read(GICC_VA + GICC.APR.offset) else 0
+
+
+@symbol
+async def gic_quiesce_nothing(pe: Pe, ctlr: int) -> int:
+    """The 2025-03 series looks at nothing and leaves everything on."""
+    return 0
+
+
+@symbol
+async def gic_quiesce_closed(pe: Pe, ctlr: int) -> int:
+    """The 2026-06 series closes the interface, bypass off, then the distributor."""
+    closed = (ctlr & ~GICC.CTLR_ENABLE) | GICC.CTLR_BYPASS_DISABLE
+    await pe.write(GICC_VA + GICC.CTLR.offset, closed)
+    if await pe.read(GICC_VA + GICC.APR.offset):
+        await pe.write(GICC_VA + GICC.CTLR.offset, ctlr)
+        return -EBUSY
+    await pe.write(GICD_VA + GICD.CTLR.offset, 0)
+    return 0
+
+
+@symbol
+async def gic_restore_arrays(pe: Pe) -> None:
+    """Configuration before enables: a trigger may be changed only while its interrupt is off."""
+    await _restore(pe, CONFIGURATION_FIRST)
+
+
+@symbol
+async def gic_restore_arrays_enables_first(pe: Pe) -> None:
+    """The 2025-03 series enables before it configures."""
+    await _restore(pe, ENABLES_FIRST)
+
+
+async def _restore(pe: Pe, order: tuple[str, ...]) -> None:
     arrays = {name: (array, first) for name, array, first in SAVED_ARRAYS}
-    for name in RESTORE_ORDERS[pe.board.profile.gic_restore]:
+    for name in order:
         array, first = arrays[name]
         addresses = gicd_words(pe, array, first)
         if name in CLEARED_BEFORE:
             for address in gicd_words(pe, CLEARED_BEFORE[name], first):
                 pe.post(address, ALL)
-        words = await pe.load_burst(getattr(cells, name)[: len(addresses)])
+        words = await pe.load_burst(getattr(pe.xen.gic, name)[: len(addresses)])
         for address, word in zip(addresses, words, strict=True):
             pe.post(address, word)
+
+
+@symbol
+async def gic_resume(pe: Pe) -> None:
+    """Write the saved state back, distributor and interface off meanwhile (R2)."""
+    cells = pe.xen.gic
+    pe.post(GICC_VA + GICC.CTLR.offset, 0)
+    pe.post(GICD_VA + GICD.CTLR.offset, 0)
+    await gic_restore_arrays(pe)
     ctlr, pmr, bpr, gicd_ctlr = await pe.load_burst(
         (cells.gicc_ctlr, cells.gicc_pmr, cells.gicc_bpr, cells.gicd_ctlr)
     )

@@ -25,20 +25,26 @@ async def call_psci_cpu_on(pe: Pe, cpu: CpuIndex) -> int:
 
 @symbol
 async def call_psci_cpu_off(pe: Pe) -> None:
-    """Turn this CPU off; does not come back.
-
-    A refusal panics. Where the boot CPU asks firmware whether the CPU is off (`cpu_kill:
-    affinity_info`), the refused CPU stands still instead, so that the suspend can be abandoned.
-    """
+    """Turn this CPU off; does not come back, not even if firmware refuses."""
     error = await pe.smc(Psci.CPU_OFF)
     refusal = f"PSCI cpu off failed for CPU{pe.cpu} err={error} ({error_name(error)})"
-    if pe.board.profile.cpu_kill == "dead_flag":
-        await panic(pe, refusal)
+    await cpu_off_refused(pe, refusal)
+
+
+@symbol
+async def cpu_off_refused(pe: Pe, refusal: str) -> None:
+    """Stand still, so that whoever took this CPU down finds it on and gives up."""
     await printk(pe, refusal)
     while True:
         await pe.wfi()
-        # Nobody handles interrupts here; the interface is closed, so none should end the sleep.
+        # The interface is closed: nothing should end the sleep.
         assert not pe.irq_line, f"CPU{pe.cpu} is offline and was sent an interrupt"
+
+
+@symbol
+async def cpu_off_refused_panic(pe: Pe, refusal: str) -> None:
+    """Published Xen panics (cd80acdadd)."""
+    await panic(pe, refusal)
 
 
 @symbol

@@ -100,10 +100,9 @@ async def stop_cpu(pe: Pe) -> None:
 
 @symbol
 async def arch_cpu_die(pe: Pe, cpu: CpuIndex) -> int:
-    """Wait until a CPU is dead (__cpu_die).
+    """Wait until a CPU says that it is dead, then make sure (__cpu_die).
 
-    The flag is set before CPU_OFF, so it does not say that firmware has turned the CPU off; a
-    profile with `cpu_kill: affinity_info` asks firmware too, and gives -ETIMEDOUT if it says no.
+    The CPU says so before CPU_OFF: it does not mean that firmware has turned it off.
     """
     flag = pe.xen.system.cpu_is_dead
     polls = 0
@@ -113,17 +112,22 @@ async def arch_cpu_die(pe: Pe, cpu: CpuIndex) -> int:
         if polls % 10 == 0:
             await printk(pe, f"CPU {cpu} still not dead...")
     await pe.store(flag, 0)
-    if pe.board.profile.cpu_kill == "dead_flag":
-        return 0
-    return await _affinity_off(pe, cpu)
+    return await cpu_kill(pe, cpu)
 
 
-async def _affinity_off(pe: Pe, cpu: CpuIndex) -> int:
-    """Poll AFFINITY_INFO until OFF, within its limit."""
+@symbol
+async def cpu_kill(pe: Pe, cpu: CpuIndex) -> int:
+    """Poll AFFINITY_INFO until OFF; -ETIMEDOUT if firmware does not say so within the limit."""
     deadline_ns = pe.now + AFFINITY_LIMIT_NS
     while not await psci_cpu_is_off(pe, cpu):
         if pe.now >= deadline_ns:
             await printk(pe, f"CPU{cpu} did not turn off within {AFFINITY_LIMIT_NS // MS} ms")
             return -ETIMEDOUT
         await pe.delay(AFFINITY_POLL_NS)
+    return 0
+
+
+@symbol
+async def cpu_kill_believed(pe: Pe, cpu: CpuIndex) -> int:
+    """Published Xen believes the flag and does not ask firmware."""
     return 0

@@ -143,8 +143,7 @@ async def do_psci_system_off(pe: Pe, vcpu: Vcpu, args: Args) -> int:
 async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int | None:
     """SYSTEM_SUSPEND: refusals first, then the domain sleeps, the hardware domain with the host.
 
-    Source: the 2025-03 series, "xen/arm: Implement PSCI system suspend". A profile with
-    `guest_reset: hardware_domain` never resets other domains: they go on behind the call.
+    Source: the 2025-03 series, "xen/arm: Implement PSCI system suspend".
     """
     entry, context_id, _ = args
     if entry & THUMB:
@@ -164,10 +163,20 @@ async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int | None:
         return PsciError.SUCCESS
     await pe.point(f"vpsci.SYSTEM_SUSPEND d{vcpu.domain}")
     await vcpu_block_unless_event_pending(pe, vcpu)
-    if pe.board.profile.guest_reset == "hardware_domain":
-        return PsciError.SUCCESS
+    return await domain_suspended(pe, vcpu)
+
+
+@symbol
+async def domain_suspended(pe: Pe, vcpu: Vcpu) -> int | None:
+    """A domain other than the hardware domain sleeps: it will start at its resume entry."""
     await request_reset(pe, vcpu)
     return None
+
+
+@symbol
+async def domain_suspended_in_place(pe: Pe, vcpu: Vcpu) -> int | None:
+    """The 2025-03 series resets the hardware domain only: others go on behind the call."""
+    return PsciError.SUCCESS
 
 
 async def _all_other_vcpus_down(pe: Pe, vcpu: Vcpu) -> bool:
