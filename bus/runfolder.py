@@ -18,13 +18,15 @@ from types import TracebackType
 IPC_PATH_MAX = 107
 """Bytes in an ipc path at most (sun_path without its terminator)."""
 
+JOURNAL = "journal"
+"""Name of the journal in a run folder, unless the user wants it elsewhere."""
+
 _LOCK = "lock"
 _BOARD = "board.msgpack"
 _SESSION = "session.msgpack"
 _SOCKET = "hub.sock"
 _STATE = "state.json"
 _LOGS = "logs"
-_JOURNAL = "journal"
 _LAST = "last"
 
 
@@ -65,7 +67,7 @@ class RunFolder:
     @property
     def journal(self) -> Path:
         """The journal, unless the user wants it elsewhere."""
-        return self.path / _JOURNAL
+        return self.path / JOURNAL
 
     @property
     def logs(self) -> Path:
@@ -115,7 +117,7 @@ class RunFolder:
 
     def _clear(self) -> None:
         """What an earlier run left must not be taken for this one's."""
-        for name in (_SOCKET, _STATE, _BOARD, _SESSION, _JOURNAL):
+        for name in (_SOCKET, _STATE, _BOARD, _SESSION, JOURNAL):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(mode=0o700)

@@ -12,7 +12,7 @@ from services.monitor.verdict import judge
 
 
 def check(
-    journal: Annotated[Path, typer.Argument(help="Journal of a run.")],
+    journal: Annotated[Path, typer.Argument(metavar="JOURNAL", help="Journal of a run.")],
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
 ) -> int:
     """Judge a journal: every property, offline."""

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from bus.journal import MAGIC as JOURNAL_MAGIC
 from bus.journal import Journal, read_journal
+from bus.runfolder import JOURNAL
 from bus.world.tape import MAGIC as TAPE_MAGIC
 from bus.world.tape import Tape, read_tape
+from deploy.cli.report import replay_command
 from deploy.loading import UsageError, code_hash
 
 HEAD_BYTES = 64
@@ -14,6 +16,7 @@ HEAD_BYTES = 64
 
 def read_evidence(path: Path) -> Journal | Tape:
     """A journal or a tape of this code; raises `UsageError` for anything else."""
+    _refuse_folder(path)
     head = _head(path)
     if TAPE_MAGIC.encode() in head:
         tape = read_tape(path)
@@ -26,10 +29,23 @@ def read_evidence(path: Path) -> Journal | Tape:
 
 def read_own_journal(path: Path) -> Journal:
     """A journal of this code."""
-    journal = read_journal(path)
+    journal = read_any_journal(path)
     header = journal.header
     _check(path, header.composition, header.board.composition, header.board.code)
     return journal
+
+
+def read_any_journal(path: Path) -> Journal:
+    """A journal of any code; whoever gives something that lies near it is told so."""
+    _refuse_folder(path)
+    if path.is_file() and TAPE_MAGIC.encode() in _head(path):
+        raise UsageError(f"{path} is a tape, not a journal; use `{replay_command(path)}`")
+    return read_journal(path)
+
+
+def _refuse_folder(path: Path) -> None:
+    if (path / JOURNAL).is_file():
+        raise UsageError(f"{path} is a folder; give {path / JOURNAL}")
 
 
 def _check(path: Path, stated: str, computed: str, code: str) -> None:

@@ -19,6 +19,7 @@ from deploy.cli.journal import app as journal_app
 from deploy.cli.replay import replay
 from deploy.cli.run import run
 from deploy.cli.schema import schema
+from deploy.cli.usage import PlainUsage, help_without_command
 from deploy.loading import UsageError
 
 EXIT_USAGE: Final = 2
@@ -49,14 +50,15 @@ app = typer.Typer(
     name="torpor",
     help="A bench for Xen-on-Arm suspend-to-RAM that needs no board.",
     epilog="Example: torpor run seed --world sim --seed 7",
-    no_args_is_help=True,
+    invoke_without_command=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-app.command(epilog="Example: torpor run seed --world sim --seed 7 --json")(run)
-app.command(epilog="Example: torpor check runs/last/journal --json")(check)
-app.command(epilog="Example: torpor replay runs/last/journal")(replay)
-app.command(epilog="Example: torpor schema > docs/scenario.schema.json")(schema)
+app.callback()(help_without_command)
+app.command(cls=PlainUsage, epilog="Example: torpor run seed --world sim --seed 7 --json")(run)
+app.command(cls=PlainUsage, epilog="Example: torpor check runs/last/journal --json")(check)
+app.command(cls=PlainUsage, epilog="Example: torpor replay runs/last/journal")(replay)
+app.command(cls=PlainUsage, epilog="Example: torpor schema > docs/scenario.schema.json")(schema)
 app.add_typer(journal_app, name="journal")
 
 
@@ -75,7 +77,7 @@ def _usage_text(error: Exception) -> str:
     message: str = getattr(error, "format_message", lambda: str(error))()
     context = getattr(error, "ctx", None)
     command = context.command_path if context is not None else "torpor"
-    text = " ".join(message.split()).rstrip(".") or "expected a command"
+    text = " ".join(message.split()).rstrip(".").replace("Value error, ", "")
     return f"torpor: {text}; see `{command} --help`"
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from proto.board import Board
 from proto.units import MS, US
 from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Finding
+from services.monitor.properties import PROPERTIES
 from services.monitor.verdict import AttemptReport, PhaseReport, Verdict
 
 EXIT_CODES = {PASS: 0, VIOLATED: 1, INCONCLUSIVE: 3}
@@ -83,6 +84,9 @@ def report_on(
     again: str | None = None,
 ) -> Report:
     """A verdict with what it belongs to; `again` replaces the command that replays the journal."""
+    if journal.parent.is_symlink():
+        # `runs/last` is another run's tomorrow; a report outlives it.
+        journal = journal.resolve()
     return Report(
         world=world,
         scenario=board.scenario.name,
@@ -156,17 +160,26 @@ def duration(span_ns: int) -> str:
 
 def _properties(report: Report) -> Table:
     surprises = {finding.property for finding in report.findings if not finding.expected}
-    table = Table("property", "verdict")
-    for name, verdict in report.properties.items():
-        if verdict == VIOLATED and name not in surprises:
-            table.add_row(name, Text(f"{verdict}, as expected", style="dim"))
-        else:
-            table.add_row(name, Text(verdict, style=STYLES.get(verdict, "dim")))
+    clauses = {kind.name: kind.clause for kind in PROPERTIES}
+    shown = {
+        name: Text(f"{verdict}, as expected", style="dim")
+        if verdict == VIOLATED and name not in surprises
+        else Text(verdict, style=STYLES.get(verdict, "dim"))
+        for name, verdict in report.properties.items()
+    }
+    table = Table()
+    table.add_column("property", no_wrap=True)
+    table.add_column("verdict", no_wrap=True)
+    table.add_column("what it demands")
+    for name, verdict in shown.items():
+        # A narrow terminal cuts the end of this one off.
+        table.add_row(name, verdict, Text(clauses[name], no_wrap=True, overflow="ellipsis"))
     return table
 
 
 def _finding(finding: Finding) -> Text:
     mark = f" [expected: {finding.because}]" if finding.expected else ""
-    where = ", ".join(map(str, finding.positions))
+    noun = "record" if len(finding.positions) == 1 else "records"
+    where = f"{noun} {', '.join(map(str, finding.positions))}"
     style = "dim" if finding.expected else "red"
-    return Text(f"{finding.property}: {finding.text} (records {where}){mark}", style=style)
+    return Text(f"{finding.property}: {finding.text} ({where}){mark}", style=style)

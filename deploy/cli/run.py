@@ -41,7 +41,10 @@ class Transport(StrEnum):
 
 
 def run(
-    scenario: Annotated[str, typer.Argument(help="Name of a scenario, or path of its YAML file.")],
+    scenario: Annotated[
+        str,
+        typer.Argument(metavar="SCENARIO", help="Name of a scenario, or path of its YAML file."),
+    ],
     world: Annotated[WorldName, typer.Option(help="Real processes, or the simulator.")] = (
         WorldName.LIVE
     ),

@@ -10,7 +10,7 @@ from deploy.schema import KINDS, schema_text
 
 def schema(
     kind: Annotated[
-        str, typer.Argument(help=f"What to describe: {', '.join(KINDS)}.")
+        str, typer.Argument(metavar="KIND", help=f"What to describe: {', '.join(KINDS)}.")
     ] = "scenario",
 ) -> int:
     """Print the JSON Schema of scenarios, platforms or profiles."""

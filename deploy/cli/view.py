@@ -14,10 +14,11 @@ from proto.board import Board
 from proto.ids import OPERATOR
 from proto.messages import SerialOutput
 from proto.scenario import domain_ids
-from proto.traces import PauseCount, PePower, Phase, ScenarioStep, TraceEvent
+from proto.traces import PauseCount, PePower, Phase, ScenarioStep, SystemState, TraceEvent
 from proto.turn import Send, Trace, Turn
 
 CONSOLE_LINES = 12
+BOOTING = "booting"
 
 
 class View:
@@ -26,7 +27,7 @@ class View:
     def __init__(self, board: Board, console: Console) -> None:
         self._console = console
         self._step = ""
-        self._phase = "booting"
+        self._phase = BOOTING
         self._power = dict.fromkeys((f"pe{cpu}" for cpu in board.platform.cpus), False)
         self._paused = dict.fromkeys(domain_ids(board.scenario), 0)
         self._lines: deque[str] = deque(maxlen=CONSOLE_LINES)
@@ -75,6 +76,8 @@ class View:
                 self._phase = f"{label} {name} {edge}{failed}"
                 if self._live is None:
                     self._plain(turn, f"{turn.node} {self._phase}")
+            case SystemState("active") if self._phase == BOOTING:
+                self._phase = ""
             case PePower(on):
                 self._power[turn.node] = on
             case PauseCount(domain, count):

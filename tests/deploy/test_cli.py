@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -14,8 +15,10 @@ from bus.runfolder import RunFolder
 from deploy.cli.main import app
 from deploy.cli.report import replay_command
 from proto.messages import RegWrite
+from proto.platform import XEN_DATA
 from proto.traces import PeHalted
 from proto.turn import Send, Trace, Turn
+from services.monitor.properties import PROPERTIES
 
 COMMANDS = (
     ("run",),
@@ -77,21 +80,49 @@ def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> Non
     assert f"torpor {' '.join(command)}" in result.stdout.split("Example:")[1]
 
 
+@pytest.mark.parametrize("group", [(), ("journal",)])
+def test_a_group_by_itself_is_help(group: tuple[str, ...]) -> None:
+    """No error: whoever types it wants to know."""
+    result = torpor(*group)
+
+    assert result.exit_code == 0
+    assert result.stderr == ""
+    assert f"Usage: {' '.join(('torpor', *group))}" in result.stdout
+
+
+@pytest.mark.parametrize(
+    ("command", "usage"),
+    [
+        (("run",), "torpor run [OPTIONS] SCENARIO"),
+        (("check",), "torpor check [OPTIONS] JOURNAL"),
+        (("replay",), "torpor replay [OPTIONS] TAPE|JOURNAL"),
+        (("schema",), "torpor schema [OPTIONS] [KIND]"),
+        (("journal", "cat"), "torpor journal cat [OPTIONS] JOURNAL"),
+    ],
+)
+def test_usage_names_what_to_give(command: tuple[str, ...], usage: str) -> None:
+    """In capitals, and in brackets only what may be left out."""
+    lines = [line.strip() for line in torpor(*command, "--help").stdout.splitlines()]
+
+    assert f"Usage: {usage}" in lines
+
+
 # -- usage errors
 
 
 @pytest.mark.parametrize(
     ("arguments", "expected"),
     [
-        ((), "expected a command"),
         (("fly",), "No such command"),
-        (("run",), "Missing argument"),
+        (("run",), "Missing argument 'SCENARIO'"),
+        (("run", "seed.yaml"), "there is no file seed.yaml; did you mean `seed`?"),
         (("run", "nope"), "there is no scenario 'nope'"),
         (("run", "/nonexistent/x.yaml"), "cannot be read"),
         (("run", "baseline", "--bogus"), "No such option"),
         (("run", "baseline", "--seed", "x"), "--seed"),
         (("run", "baseline", "--seed", "-1"), "--seed"),
-        (("run", "baseline", "--world", "mars"), "--world"),
+        (("run", "baseline", "--world", "mars"), "'--world': 'mars' is not one of"),
+        (("run", "baseline", "--power", "off"), "torpor: --power: expected one of all-lost"),
         (("run", "baseline", "--time-scale", "nan"), "--time-scale"),
         (("run", "baseline", "--timeout", "inf"), "--timeout"),
         (("run", "baseline", "--transport", "pigeon"), "--transport"),
@@ -100,7 +131,6 @@ def test_every_command_has_help_with_an_example(command: tuple[str, ...]) -> Non
         (("run", "baseline", "--world", "sim", "--time-scale", "2"), "no meaning in the sim"),
         (("run", "baseline", "--world", "sim", "--transport", "tcp"), "no meaning in the sim"),
         (("schema", "house"), "there is no schema 'house'"),
-        (("journal",), "expected a command"),
         (("check", "nowhere"), "cannot read journal"),
         (("replay", "nowhere"), "cannot be read"),
         (("journal", "cat", "nowhere"), "cannot read journal"),
@@ -128,6 +158,27 @@ def test_files_that_are_no_evidence_are_refused(
         path.write_bytes(data)
 
     assert str(path) in refused(*command, path)
+
+
+@pytest.mark.parametrize("command", [("check",), ("replay",), ("journal", "cat")])
+def test_a_run_folder_in_place_of_its_journal_is_understood(
+    command: tuple[str, ...], run_folder: Path
+) -> None:
+    """The line says what to give."""
+    line = refused(*command, run_folder)
+
+    assert line == f"torpor: {run_folder} is a folder; give {run_folder / 'journal'}"
+
+
+@pytest.mark.parametrize("command", [("check",), ("journal", "cat")])
+def test_a_tape_in_place_of_a_journal_is_understood(
+    command: tuple[str, ...], run_folder: Path
+) -> None:
+    """The line says what a tape is good for."""
+    tape = run_folder / "journal.tape"
+    line = refused(*command, tape)
+
+    assert line == f"torpor: {tape} is a tape, not a journal; use `{replay_command(tape)}`"
 
 
 def test_a_regular_expression_that_is_none_is_refused(journal: Path) -> None:
@@ -204,6 +255,35 @@ def test_a_sim_run_twice_gives_the_same_journal(tmp_path: Path) -> None:
 
     assert result.exit_code == 0
     assert "the same journal to the byte" in result.stderr
+
+
+def test_a_report_names_the_run_that_last_leads_to(run_folder: Path, tmp_path: Path) -> None:
+    """Tomorrow the link leads to another."""
+    (tmp_path / "last").symlink_to(run_folder)
+    report = json.loads(torpor("check", tmp_path / "last" / "journal", "--json").stdout)
+
+    assert report["journal"] == str(run_folder / "journal")
+    assert report["replay"] == replay_command(run_folder / "journal")
+
+
+@pytest.mark.parametrize("columns", [60, 80, 300])
+def test_the_properties_say_what_they_mean(
+    columns: int, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One line each, as much of the clause as there is room for."""
+    monkeypatch.setenv("COLUMNS", str(columns))
+    lines = torpor("check", journal).stderr.splitlines()
+    rows = {
+        words[1]: line
+        for line in lines
+        if len(words := line.split()) > 3 and words[1] in {kind.name for kind in PROPERTIES}
+    }
+
+    assert len(rows) == len(PROPERTIES)
+    assert all(len(row) <= columns for row in rows.values())
+    for kind in PROPERTIES:
+        assert f"pass │ {kind.clause[:20]}" in " ".join(rows[kind.name].split())
+        assert ("…" in rows[kind.name]) == (len(kind.clause) > columns - 26)
 
 
 def test_check_judges_like_the_run(journal: Path) -> None:
@@ -372,6 +452,23 @@ def test_journal_cat_prints_records_that_match(journal: Path) -> None:
     assert lines
     assert all("Phase" in line for line in lines)
     assert lines[0].split()[0].isdigit()
+
+
+def test_journal_cat_names_what_lies_at_an_address(journal: Path) -> None:
+    """Cells of Xen and of the firmware, registers of devices; in hexadecimal."""
+    text = torpor("journal", "cat", journal).stdout
+
+    assert "Load(tx=1, address=0x" in text
+    assert f"address={XEN_DATA:#x} <xen.system_state>, attributes=NORMAL_WB" in text
+    assert re.search(r"address=0xfffc\w+ <el3\.cpu\[3\]\.aff_info_state>", text)
+    assert "addresses=(0x" in text
+    assert "address=0xf9010104 <gicd+0x104 GICD_ISENABLER>" in text
+    assert "<gicc+0xc GICC_IAR>" in text
+    assert "FifoWrite(address=0xff000000 <uart+0x0 UARTDR>" in text
+    assert "Smc(tx=" in text
+    assert "function=0xc400000e" in text
+    assert "op=ADD" in text
+    assert not re.search(r"address(es)?=\(?\d{4}", text)
 
 
 def test_journal_cat_prints_json(journal: Path) -> None:
