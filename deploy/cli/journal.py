@@ -14,7 +14,7 @@ from bus.journal import Journal
 from deploy.cli.evidence import read_any_journal
 from deploy.cli.lines import Lines
 from deploy.cli.usage import PlainUsage, help_without_command
-from deploy.loading import UsageError
+from deploy.loading import UsageError, code_hash
 
 app = typer.Typer(help="Look into journals.", invoke_without_command=True)
 app.callback()(help_without_command)
@@ -34,7 +34,8 @@ def cat(
     """
     wanted = _pattern(grep)
     read = read_any_journal(path)
-    lines: Iterable[str] = _json_lines(read) if json else Lines(read)
+    own = read.header.board.code == code_hash()
+    lines: Iterable[str] = _json_lines(read) if json else Lines(read, own)
     try:
         for line in lines:
             if wanted is None or wanted.search(line):
@@ -43,6 +44,8 @@ def cat(
     except BrokenPipeError:
         # Whoever read the lines has seen enough: the exit must not flush into the closed pipe.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    if not own and not json:
+        typer.echo(f"{path} was made by other code: its cells are not named", err=True)
     if read.torn:
         typer.echo(f"{path} is torn: its last record is incomplete", err=True)
     return 0

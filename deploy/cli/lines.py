@@ -37,11 +37,14 @@ Frame = tuple[int, str, RegisterMap]
 
 
 class Lines:
-    """The lines of one journal; it knows what lies where on the journal's board."""
+    """The lines of one journal; it knows what lies where on the journal's board.
 
-    def __init__(self, journal: Journal) -> None:
+    Cells have names only if this code made the journal: other code may lay them out otherwise.
+    """
+
+    def __init__(self, journal: Journal, own: bool) -> None:
         self._records = journal.records
-        self._cells = _cells(journal.header.board)
+        self._cells = _cells(journal.header.board) if own else {}
         self._frames = _frames(journal.header.board)
         self._bodies: dict[MessageId, Body] = {}
 

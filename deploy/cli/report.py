@@ -119,6 +119,8 @@ def show(report: Report, console: Console) -> None:
     console.print(_properties(report))
     for attempt in report.attempts:
         console.print(f"attempt {attempt.number}: {attempt.outcome or 'not over'}", highlight=False)
+    if not report.attempts:
+        console.print("no attempt to suspend the host")
     for finding in report.findings:
         console.print(_finding(finding), soft_wrap=True)
     for text in report.undecided:

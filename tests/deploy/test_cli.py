@@ -286,6 +286,15 @@ def test_the_properties_say_what_they_mean(
         assert ("…" in rows[kind.name]) == (len(kind.clause) > columns - 26)
 
 
+def test_a_run_without_a_suspend_says_so(tmp_path: Path) -> None:
+    """That is why the properties of the suspend are not reached."""
+    where = ("--run-folder", tmp_path / "run")
+    result = torpor("run", "cpu-hotplug", "--world", "sim", *where)
+
+    assert result.exit_code == 0
+    assert "no attempt to suspend the host" in result.stderr.splitlines()
+
+
 def test_check_judges_like_the_run(journal: Path) -> None:
     """The journal is the only evidence."""
     report = json.loads(torpor("check", journal, "--json").stdout)
@@ -469,6 +478,26 @@ def test_journal_cat_names_what_lies_at_an_address(journal: Path) -> None:
     assert "function=0xc400000e" in text
     assert "op=ADD" in text
     assert not re.search(r"address(es)?=\(?\d{4}", text)
+
+
+def test_journal_cat_does_not_name_cells_of_other_code(journal: Path, tmp_path: Path) -> None:
+    """They may lie elsewhere there; a wrong name is worse than none."""
+    read = read_journal(journal)
+    fields = {
+        name: getattr(read.header.board, name) for name in ("scenario", "platform", "profile")
+    }
+    board = type(read.header.board)(code="0" * 64, **fields)
+    header = Header(world="sim", seed=3, composition=board.composition, board=board)
+    with JournalWriter(tmp_path / "journal", header) as writer:
+        for record in read.records:
+            writer.append(record)
+    result = torpor("journal", "cat", tmp_path / "journal")
+
+    assert result.exit_code == 0
+    assert "made by other code" in result.stderr
+    assert "xen.system_state" not in result.stdout
+    assert f"address={XEN_DATA:#x}, attributes=NORMAL_WB" in result.stdout
+    assert "<gicc+0xc GICC_IAR>" in result.stdout
 
 
 def test_journal_cat_prints_json(journal: Path) -> None:
