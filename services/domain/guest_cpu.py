@@ -374,9 +374,9 @@ class GuestCpu:
         bank, domain = self.bank, self.domain
         self._fresh = False
         name = domain.image.at(bank.pc)
-        sctlr = bank.sysreg("SCTLR_EL1")
-        event = GuestStarted(domain.spec.id, self.vcpu, bank.pc, tuple(bank.x), bank.pstate, sctlr)
-        self.trace(event)
+        sysregs = [bank.sysreg(f"{name}_EL1") for name in ("SCTLR", "TTBR0", "TTBR1", "TCR")]
+        x = tuple(bank.x)
+        self.trace(GuestStarted(domain.spec.id, self.vcpu, bank.pc, x, bank.pstate, *sysregs))
         if name is None:
             self._halt(f"no code at {bank.pc:#x}")
             return
