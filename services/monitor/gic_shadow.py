@@ -98,6 +98,17 @@ class GicShadow:
                 seen[name, -1] = value
         return seen
 
+    def private_snapshot(self, cpu: int) -> Snapshot:
+        """What a PE sets up for itself: enables and priorities of its own bank, its interface."""
+        seen: Snapshot = {}
+        for (field, bank, intid), value in self._fields.items():
+            if value and bank == cpu and field in ("enabled", "priority"):
+                seen[_NAMES[field], intid] = value
+        for name in (GICC.CTLR.name, GICC.PMR.name):
+            if value := self._words.get((name, cpu), 0):
+                seen[name, -1] = value
+        return seen
+
     def _write_fields(self, row: PerIntid, cpu: int, offset: int, body: RegWrite) -> None:
         first = row.first_intid(offset)
         mask = (1 << row.bits) - 1

@@ -1,16 +1,27 @@
 """The host's half of xen-suspend's invariants: who may sleep, and what must be the same after."""
 
+from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 
-from proto.ids import GICD_NODE, cpu_of, el3_node
+from proto.ids import GICD_NODE, CpuIndex, cpu_of, el3_node, pe_node
 from proto.messages import VcpuRun
 from proto.psci import Psci
 from proto.scenario import domain_ids
-from proto.traces import PauseCount, Phase, SystemSuspendDecision, Unpredictable
+from proto.traces import (
+    IntState,
+    Online,
+    PauseCount,
+    PePower,
+    Phase,
+    SystemSuspendDecision,
+    Unpredictable,
+)
+from proto.units import S
 from services.monitor.attempts import Attempt
 from services.monitor.evidence import Moment, Table
 from services.monitor.gic_shadow import Snapshot, differences
-from services.monitor.prop import Ending, Property, names
+from services.monitor.prop import PATIENCE_NS, Ending, Property, names
 from services.monitor.shadow import Shadow, domain_of
 
 SYSTEM_SUSPEND = (Psci.SYSTEM_SUSPEND, Psci.SYSTEM_SUSPEND_32)
@@ -129,17 +140,24 @@ class NobodyRuns(Property):
 
 
 class GicIsTheSame(Property):
-    """Compared at the GIC, once what CPU0 sent before each end of the interval has arrived."""
+    """Compared at the GIC, once what a CPU sent before each end of the interval has arrived.
+
+    CPU0's view is compared from S9 to R2. What a secondary set up for itself goes with its power,
+    or while it is taken down; it is compared from S3 to R7, if the CPU is back.
+    """
 
     name = "I4"
     clause = (
-        "GIC configuration and active bits after R2 equal those before S9 "
-        "(Xen gicv2_suspend, gicv2_resume; IHI 0048B)"
+        "GIC configuration and active bits after R2 equal those before S9, and each CPU's own "
+        "enables, priorities and interface after R7 those before S3 "
+        "(Xen gicv2_suspend, gicv2_resume, gicv2_cpu_init; IHI 0048B)"
     )
 
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
         self._before: tuple[int, Snapshot] | None = None
+        self._own_before: dict[int, tuple[int, Snapshot]] = {}
+        """What each secondary had set up when S3 began, with the position."""
         self._inside = False
 
     @property
@@ -155,6 +173,25 @@ class GicIsTheSame(Property):
         elif edge == ("R2", "end") or edge == ("S9", "fail"):
             self._inside = False
             self._when_settled(moment, before=False)
+        elif edge == ("S3", "begin"):
+            self._own_before.clear()
+            for cpu in sorted(self.shadow.online - {cpu_of(moment.node)}):
+                self._when_own_settled(moment, cpu, before=True)
+        elif edge == ("R7", "end"):
+            for cpu in sorted(self._own_before.keys() & self.shadow.online):
+                self._when_own_settled(moment, cpu, before=False)
+
+    def _when_own_settled(self, moment: Moment, cpu: int, before: bool) -> None:
+        look = partial(self._look_at_own, cpu, before)
+        self.shadow.links.when_delivered(moment, pe_node(CpuIndex(cpu)), GICD_NODE, look)
+
+    def _look_at_own(self, cpu: int, before: bool, moment: Moment) -> None:
+        snapshot = self.shadow.gic.private_snapshot(cpu)
+        if before:
+            self._own_before[cpu] = (moment.position, snapshot)
+        elif cpu in self._own_before:
+            position, wanted = self._own_before.pop(cpu)
+            self._compare(wanted, snapshot, f"CPU{cpu}: ", "S3", position, moment.position)
 
     def _when_settled(self, moment: Moment, before: bool) -> None:
         look = partial(self._look, cpu_of(moment.node), before)
@@ -169,11 +206,16 @@ class GicIsTheSame(Property):
             return
         self.reached = True
         (position, wanted), self._before = self._before, None
-        for register, changes in differences(wanted, snapshot).items():
-            text = f"{register} is not as it was before S9: {names(changes[:4])}"
+        self._compare(wanted, snapshot, "", "S9", position, moment.position)
+
+    def _compare(
+        self, wanted: Snapshot, found: Snapshot, whose: str, step: str, *where: int
+    ) -> None:
+        for register, changes in differences(wanted, found).items():
+            text = f"{whose}{register} is not as it was before {step}: {names(changes[:4])}"
             if len(changes) > 4:
                 text += f" and {len(changes) - 4} more"
-            self.find(text, position, moment.position)
+            self.find(text, *where)
 
     def _on_unpredictable(self, moment: Moment, event: Unpredictable) -> None:
         where = "between S9 and R2: " if self._inside else ""
@@ -206,6 +248,9 @@ class EverythingBalances(Property):
             self.find(f"{text}{shadow.console_depth} after R8", *where)
         for domain in sorted(shadow.frozen):
             self.find(f"domain {domain} was never thawed in R8", *where)
+        if shadow.frozen_cpus:
+            text = f"frozen_cpus is {shadow.frozen_cpus:#x} after R7"
+            self.find(f"{text}: the frozen set did not end empty", *where)
 
     def finish(self, ending: Ending) -> None:
         """An attempt that is not over has not balanced."""
@@ -219,18 +264,72 @@ class EverythingBalances(Property):
         self.find(f"{text} never came back to active", attempt.position, ending.position)
 
 
+@dataclass(slots=True)
+class Unplug:
+    """A CPU that went offline outside of a suspend attempt, and when its power was cut."""
+
+    position: int
+    off_ns: int | None = None
+
+
 class EveryCpuIsBack(Property):
-    """Judged when an attempt is over."""
+    """Judged when an attempt is over, and a while after a CPU was unplugged."""
 
     name = "I7"
     clause = (
         "The online set is restored, or each missing CPU is reported; "
-        "no enabled SPI targets only offline CPUs"
+        "no enabled SPI targets only offline CPUs, be it after a suspend or an unplug"
     )
+
+    def __init__(self, shadow: Shadow) -> None:
+        super().__init__(shadow)
+        self._unplugs: dict[int, Unplug] = {}
+        """CPUs that were unplugged, until that has been judged."""
+
+    @property
+    def traced(self) -> Table:
+        """CPUs that go; and interrupts, which let the time be seen that has passed since."""
+        return {
+            Online: self._on_online,
+            PePower: self._on_pe_power,
+            IntState: lambda moment, event: self._judge_unplugs(moment.position, moment.now),
+        }
+
+    def _on_online(self, moment: Moment, event: Online) -> None:
+        self._unplugs.pop(event.cpu, None)
+        if not event.online and self.shadow.attempt is None:
+            self._unplugs[event.cpu] = Unplug(moment.position)
+
+    def _on_pe_power(self, moment: Moment, event: PePower) -> None:
+        unplug = self._unplugs.get(cpu_of(moment.node))
+        if unplug is not None and not event.on:
+            unplug.off_ns = moment.now
+
+    def _judge_unplugs(self, position: int, now: int) -> None:
+        """Judge each unplug that is old enough; one inside an attempt waits for its end."""
+        if self.shadow.attempt is not None:
+            return
+        for cpu, unplug in sorted(self._unplugs.items()):
+            if unplug.off_ns is None or now <= unplug.off_ns + PATIENCE_NS:
+                continue
+            del self._unplugs[cpu]
+            self.reached = True
+            for text in self._stranded():
+                late = f"{text}, {PATIENCE_NS // S} s after CPU{cpu} was unplugged"
+                self.miss(late, unplug.position, position)
+
+    def _stranded(self) -> Iterator[str]:
+        """Enabled SPIs that no CPU which is online can take."""
+        mask = sum(1 << cpu for cpu in self.shadow.online)
+        for intid in self.shadow.gic.enabled_spis():
+            targets = self.shadow.gic.targets(intid)
+            if targets and not targets & mask:
+                yield f"INTID {intid} targets {targets:#04x}, of which no CPU is online"
 
     def attempt_over(self, moment: Moment, attempt: Attempt) -> None:
         """Compare with what was before S0."""
         self.reached = True
+        self._unplugs.clear()
         online = self.shadow.online
         for cpu in sorted(attempt.online - online - attempt.missing.keys()):
             text = f"CPU{cpu} was online before S0, is not after R8, and Xen did not report it"
@@ -238,9 +337,16 @@ class EveryCpuIsBack(Property):
         for cpu in sorted(online - attempt.online):
             text = f"CPU{cpu} was offline before S0 and is online after R8"
             self.find(text, attempt.position, moment.position)
-        mask = sum(1 << cpu for cpu in online)
-        for intid in self.shadow.gic.enabled_spis():
-            targets = self.shadow.gic.targets(intid)
-            if targets and not targets & mask:
-                text = f"INTID {intid} targets {targets:#04x}, of which no CPU is online"
-                self.find(text, attempt.position, moment.position)
+        for text in self._stranded():
+            self.find(text, attempt.position, moment.position)
+
+    def finish(self, ending: Ending) -> None:
+        """An unplug that is young is undecided only if something is not as it has to become."""
+        if ending.complete:
+            self._judge_unplugs(ending.position, ending.now)
+        if self.shadow.attempt is not None:
+            return
+        for cpu, unplug in sorted(self._unplugs.items()):
+            if unplug.off_ns is not None:
+                since = f"CPU{cpu} was unplugged just before the end"
+                self.undecided += [f"{text}; {since}" for text in self._stranded()]

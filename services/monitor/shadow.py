@@ -15,6 +15,7 @@ from proto.traces import (
     AffinityState,
     ConsoleSync,
     CpuMissing,
+    FrozenCpus,
     IntState,
     LineEvent,
     Online,
@@ -43,6 +44,8 @@ class Shadow:
         self.system_power = "on"
         self.console_depth = 0
         self.pause_counts: dict[int, int] = {}
+        self.frozen_cpus = 0
+        """`frozen_cpus` as Xen stored it last."""
         self.online: set[int] = set()
         self.pe_power: dict[int, bool] = {}
         self.affinity: dict[int, str] = {cpu: "OFF" if cpu else "ON" for cpu in board.platform.cpus}
@@ -61,6 +64,8 @@ class Shadow:
         """Called when an attempt is over."""
         self._open_spans: dict[NodeId, list[Span]] = {}
         self._counts_at_freeze: dict[int, int] = {}
+        self._unpaused_ns: dict[int, int] = {}
+        self._unpaused_since_ns: dict[int, int] = dict.fromkeys(domain_ids(board.scenario), 0)
         model = POWER_MODELS[board.scenario.power_model]
         self._gic_lost = model[GICD_NODE] is Retention.LOST
 
@@ -77,6 +82,7 @@ class Shadow:
             SystemSuspendDecision: self._on_decision,
             Online: self._on_online,
             CpuMissing: self._on_cpu_missing,
+            FrozenCpus: self._on_frozen_cpus,
             PauseCount: self._on_pause_count,
             ConsoleSync: self._on_console_sync,
             IntState: self._on_int_state,
@@ -103,6 +109,11 @@ class Shadow:
         if self.attempts and not self.attempts[-1].over:
             return self.attempts[-1]
         return None
+
+    def unpaused_ns(self, domain: int, now: int) -> int:
+        """Board time so far during which nobody had paused a domain."""
+        since = self._unpaused_since_ns.get(domain, now)
+        return self._unpaused_ns.get(domain, 0) + max(0, now - since)
 
     # -- the host's suspend
 
@@ -200,9 +211,17 @@ class Shadow:
         if self.attempt is not None:
             self.attempt.missing[event.cpu] = event.error
 
+    def _on_frozen_cpus(self, moment: Moment, event: FrozenCpus) -> None:
+        self.frozen_cpus = event.mask
+
     # -- domains
 
     def _on_pause_count(self, moment: Moment, event: PauseCount) -> None:
+        self._unpaused_ns[event.domain] = self.unpaused_ns(event.domain, moment.now)
+        if event.count:
+            self._unpaused_since_ns.pop(event.domain, None)
+        else:
+            self._unpaused_since_ns[event.domain] = moment.now
         self.pause_counts[event.domain] = event.count
         thawing = self.attempt is not None and "R8" in self.attempt.begun
         if thawing and event.count < self._counts_at_freeze.get(event.domain, 0):
