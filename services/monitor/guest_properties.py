@@ -1,115 +1,136 @@
-"""The guests' half: what an accepted call ends in, and that no wake interrupt is lost."""
+"""The guests' half: what an accepted call ends in, and that a wake interrupt comes just once."""
 
 from dataclasses import dataclass, field
 
-from proto.gic import SGI_COUNT
+from proto.gic import GICC, SGI_COUNT
 from proto.ids import DomainId, VcpuIndex
-from proto.psci import MASK_32, Psci, PsciError, error_name, is_smc64, to_register
-from proto.scenario import domain_ids
+from proto.messages import RegRead
+from proto.platform import GICC_BASE, RTC_SPI, TTY_SPI
+from proto.psci import MASK_32, PsciError, error_name, is_smc64, to_register
+from proto.scenario import Role, domain_ids
 from proto.traces import (
     GuestIrq,
     GuestReturned,
     GuestStarted,
     GuestWork,
     InterruptLost,
+    IntState,
     LineEvent,
     SystemPower,
     VpsciCall,
     VpsciResult,
 )
-from proto.units import S
+from proto.units import MS, S
+from services.monitor.attempts import Attempt
 from services.monitor.evidence import Moment, Table
+from services.monitor.guest_calls import (
+    CPU_ON,
+    SYSTEM_SUSPEND,
+    Call,
+    Debt,
+    Vcpu,
+    VcpuCalls,
+    called_for,
+    wrong_registers,
+)
 from services.monitor.prop import PATIENCE_NS, Ending, Property, names
 from services.monitor.shadow import Shadow
 
-Vcpu = tuple[DomainId, VcpuIndex]
-
-SCTLR_AT_ENTRY = 0x00C50078
-PSTATE_AT_ENTRY = 0x3C5
-SYSTEM_SUSPEND = (Psci.SYSTEM_SUSPEND, Psci.SYSTEM_SUSPEND_32)
-CPU_ON = (Psci.CPU_ON, Psci.CPU_ON_32)
-
-
-@dataclass(slots=True)
-class Call:
-    """A guest's SYSTEM_SUSPEND: its arguments, then its result."""
-
-    position: int
-    now: int
-    entry: int
-    context_id: int
-    code: int | None = None
-
-
-@dataclass(slots=True)
-class VcpuCalls:
-    """What a vCPU has asked for and is owed."""
-
-    suspend: Call | None = None
-    cpu_on_target: int | None = None
-    starts: int = 0
-    """How many starts CPU_ON calls (or the domain's creation) have earned it.
-
-    A target may start before its caller has seen the result, so a call counts when it is made and
-    is taken back when it is refused.
-    """
-
 
 class ResumeIsExact(Property):
-    """Follows each vCPU from its call to its start or return."""
+    """Follows each vCPU from its call to its start or return.
+
+    A start is owed in `PATIENCE_NS` of the time during which the domain is not paused: after
+    CPU_ON, from its result; after SYSTEM_SUSPEND, once the attempt to suspend the host is over that
+    the hardware domain asked for, or once an interrupt of the domain's own devices has come.
+    """
 
     name = "I3"
     clause = (
         "An accepted SYSTEM_SUSPEND ends in exactly one start at entry with x0 = context_id, other "
-        "GPRs 0, MMU off; a refused one returns in place with its error (DEN 0022, SYSTEM_SUSPEND)"
+        "GPRs 0, MMU off, so does a CPU_ON; a refused one returns in place with its error "
+        "(DEN 0022, SYSTEM_SUSPEND, CPU_ON)"
     )
 
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
         self._vcpus: dict[Vcpu, VcpuCalls] = {}
+        self._owner = {RTC_SPI: DomainId(0)}
+        """SPI of each device that is a domain's own, to the domain."""
         for domain in domain_ids(shadow.board.scenario):
-            self._of(domain, 0).starts = 1
+            self._of(domain, 0).created = True
+            self._owner[TTY_SPI + domain] = DomainId(domain)
+        self._hardware = {
+            spec.id for spec in shadow.board.scenario.domains if spec.role is Role.HARDWARE
+        }
 
     @property
     def traced(self) -> Table:
-        """Calls, results, starts and returns."""
+        """Calls, results, starts and returns; device lines."""
         return {
             VpsciCall: self._on_call,
             VpsciResult: self._on_result,
             GuestStarted: self._on_started,
             GuestReturned: self._on_returned,
+            LineEvent: self._on_line,
         }
 
     def _of(self, domain: int, vcpu: int) -> VcpuCalls:
         return self._vcpus.setdefault((DomainId(domain), VcpuIndex(vcpu)), VcpuCalls())
 
+    # -- calls and their results
+
     def _on_call(self, moment: Moment, event: VpsciCall) -> None:
         calls = self._of(event.domain, event.vcpu)
         mask = -1 if is_smc64(event.function) else MASK_32
+        first, second, third = (arg & mask for arg in event.args)
         if event.function in SYSTEM_SUSPEND:
-            entry, context_id = event.args[0] & mask, event.args[1] & mask
-            calls.suspend = Call(moment.position, moment.now, entry, context_id)
+            calls.suspend = Call(moment.position, moment.now, first, second)
         elif event.function in CPU_ON:
-            calls.cpu_on_target = event.args[0] & 0xFF
-            self._of(event.domain, calls.cpu_on_target).starts += 1
+            target = (DomainId(event.domain), VcpuIndex(first & 0xFF))
+            call = Call(moment.position, moment.now, second, third)
+            calls.cpu_on = (target, call)
+            self._of(*target).earned.append(call)
 
     def _on_result(self, moment: Moment, event: VpsciResult) -> None:
         calls = self._of(event.domain, event.vcpu)
         if event.function in SYSTEM_SUSPEND and calls.suspend is not None:
             calls.suspend.code = event.code
-        elif event.function in CPU_ON and calls.cpu_on_target is not None:
-            if event.code != PsciError.SUCCESS:
-                self._of(event.domain, calls.cpu_on_target).starts -= 1
-            calls.cpu_on_target = None
+            self._look_at_lines(moment, event.domain, calls.suspend)
+        elif event.function in CPU_ON and calls.cpu_on is not None:
+            (target, call), calls.cpu_on = calls.cpu_on, None
+            call.code = event.code
+            if event.code == PsciError.SUCCESS:
+                self._accept_cpu_on(moment, target, call)
+            else:
+                self._refuse_cpu_on(moment, target, call, event.code)
+
+    def _accept_cpu_on(self, moment: Moment, target: Vcpu, call: Call) -> None:
+        if call.started is not None:
+            self._of(*target).earned.remove(call)
+        else:
+            call.debt = self._debt(moment.position, moment.now, target[0], "accepted CPU_ON")
+
+    def _refuse_cpu_on(self, moment: Moment, target: Vcpu, call: Call, code: int) -> None:
+        """A start that seemed to be this call's was another one's, or nobody's."""
+        earned = self._of(*target).earned
+        earned.remove(call)
+        if call.started is None:
+            return
+        for other in earned:
+            if other.started is None and other.code is None:
+                other.started = call.started
+                return
+        text = f"{_who(*target)} started, but CPU_ON was refused with {error_name(code)}"
+        self.find(text, call.position, call.started, moment.position)
+
+    # -- starts and returns
 
     def _on_started(self, moment: Moment, event: GuestStarted) -> None:
         calls = self._of(event.domain, event.vcpu)
-        call, who = calls.suspend, _who(event)
+        call, who = calls.suspend, _who(event.domain, event.vcpu)
         if call is None or call.code is None:
-            if calls.starts > 0:
-                calls.starts -= 1
-            else:
-                self.find(f"{who} started at {event.entry:#x} without a call", moment.position)
+            self._started_otherwise(moment, event, calls)
             return
         self.reached = True
         calls.suspend = None
@@ -117,12 +138,31 @@ class ResumeIsExact(Property):
         if call.code != PsciError.SUCCESS:
             text = f"{who} was refused with {error_name(call.code)}, but started"
             self.find(f"{text} at {event.entry:#x}", *where)
-        elif wrong := _wrong_registers(call, event):
+            return
+        if wrong := wrong_registers(call, event):
             self.find(f"{who} resumed with {names(wrong)}", *where)
+        self._check_in_time(moment, event, call)
+
+    def _started_otherwise(self, moment: Moment, event: GuestStarted, calls: VcpuCalls) -> None:
+        """A start by CPU_ON, or by the creation of the domain."""
+        who = _who(event.domain, event.vcpu)
+        call = called_for(calls.earned, event.entry)
+        if call is not None:
+            call.started = moment.position
+            if call.code is not None:
+                calls.earned.remove(call)
+            if wrong := wrong_registers(call, event):
+                where = (call.position, moment.position)
+                self.find(f"{who} was started by CPU_ON with {names(wrong)}", *where)
+            self._check_in_time(moment, event, call)
+        elif calls.created:
+            calls.created = False
+        else:
+            self.find(f"{who} started at {event.entry:#x} without a call", moment.position)
 
     def _on_returned(self, moment: Moment, event: GuestReturned) -> None:
         calls = self._of(event.domain, event.vcpu)
-        call, who = calls.suspend, _who(event)
+        call, who = calls.suspend, _who(event.domain, event.vcpu)
         calls.suspend = None
         if call is None or call.code is None:
             self.find(f"{who} returned from a SYSTEM_SUSPEND without a result", moment.position)
@@ -135,42 +175,77 @@ class ResumeIsExact(Property):
             text = f"{who} was refused with {error_name(call.code)}, but returned"
             self.find(f"{text} x0 = {event.x0:#x}", call.position, moment.position)
 
-    def finish(self, ending: Ending) -> None:
-        """A refused call has to return; an accepted one may still sleep."""
-        for (domain, vcpu), calls in sorted(self._vcpus.items()):
+    # -- what is owed
+
+    def _on_line(self, moment: Moment, event: LineEvent) -> None:
+        """An interrupt of its own wakes a domain that sleeps by itself."""
+        domain = self._owner.get(event.intid)
+        if domain is None or not event.level:
+            return
+        for (owner, _), calls in sorted(self._vcpus.items()):
+            if owner == domain and calls.suspend is not None:
+                self._owe_wake(moment.position, moment.now, domain, event.intid, calls.suspend)
+
+    def _look_at_lines(self, moment: Moment, domain: int, call: Call) -> None:
+        """One that came between the call and its acceptance counts too, from the acceptance."""
+        for intid, owner in sorted(self._owner.items()):
+            raised = self.shadow.lines.get(intid)
+            if owner == domain and raised is not None and raised[0] > call.position:
+                self._owe_wake(raised[0], moment.now, domain, intid, call)
+
+    def _owe_wake(self, position: int, now: int, domain: int, intid: int, call: Call) -> None:
+        if call.code == PsciError.SUCCESS and call.debt is None:
+            call.debt = self._debt(position, now, domain, f"its interrupt {intid}")
+
+    def attempt_over(self, moment: Moment, attempt: Attempt) -> None:
+        """Slept or not, who asked for it starts at its entry (R9)."""
+        because = f"the end of attempt {attempt.number}"
+        for (domain, _), calls in sorted(self._vcpus.items()):
             call = calls.suspend
-            if call is None or call.code in (None, PsciError.SUCCESS):
+            if domain not in self._hardware or call is None or call.code != PsciError.SUCCESS:
                 continue
-            text = f"domain {domain} vCPU {vcpu} was refused, but had not returned at the end"
-            if ending.now - call.now > PATIENCE_NS:
-                self.find(text, call.position, ending.position)
-            else:
-                self.undecided.append(text)
+            if call.position < moment.position and call.debt is None:
+                call.debt = self._debt(moment.position, moment.now, domain, because)
+
+    def _debt(self, position: int, now: int, domain: int, because: str) -> Debt:
+        return Debt(position, self.shadow.unpaused_ns(domain, now), because)
+
+    def _waited_ns(self, debt: Debt, domain: int, now: int) -> int:
+        return self.shadow.unpaused_ns(domain, now) - debt.since_ns
+
+    def _check_in_time(self, moment: Moment, event: GuestStarted, call: Call) -> None:
+        if call.debt is None:
+            return
+        waited_ns = self._waited_ns(call.debt, event.domain, moment.now)
+        if waited_ns > PATIENCE_NS:
+            text = f"{_who(event.domain, event.vcpu)} started only {waited_ns // MS} ms after"
+            self.miss(f"{text} {call.debt.because}", call.debt.position, moment.position)
+
+    def finish(self, ending: Ending) -> None:
+        """A refused call has to return, an owed start to come; who is owed none may sleep."""
+        for (domain, vcpu), calls in sorted(self._vcpus.items()):
+            who = _who(domain, vcpu)
+            call = calls.suspend
+            if call is not None and call.code not in (None, PsciError.SUCCESS):
+                text = f"{who} was refused, but had not returned at the end"
+                if ending.now - call.now > PATIENCE_NS:
+                    self.find(text, call.position, ending.position)
+                else:
+                    self.undecided.append(text)
+            for owed in (*calls.earned, *([call] if call is not None else [])):
+                if owed.debt is not None:
+                    self._finish_debt(ending, domain, who, owed.debt)
+
+    def _finish_debt(self, ending: Ending, domain: int, who: str, debt: Debt) -> None:
+        text = f"{who} had not started at the end, {PATIENCE_NS // S} s after {debt.because}"
+        if ending.complete and self._waited_ns(debt, domain, ending.now) > PATIENCE_NS:
+            self.miss(text, debt.position, ending.position)
+        else:
+            self.undecided.append(f"{who} had not started at the end, after {debt.because}")
 
 
-def _who(event: GuestStarted | GuestReturned) -> str:
-    return f"domain {event.domain} vCPU {event.vcpu}"
-
-
-def _wrong_registers(call: Call, event: GuestStarted) -> list[str]:
-    """Registers that differ from the table of a resume."""
-    x0, others = event.x[0], event.x[1:]
-    expected = (
-        ("PC", event.entry, call.entry),
-        ("x0", x0, call.context_id),
-        ("PSTATE", event.pstate, PSTATE_AT_ENTRY),
-        ("SCTLR_EL1", event.sctlr, SCTLR_AT_ENTRY),
-    )
-    wrong = [
-        f"{name} {value:#x} instead of {wanted:#x}"
-        for name, value, wanted in expected
-        if value != wanted
-    ]
-    return wrong + [
-        f"x{number} {value:#x} instead of 0"
-        for number, value in enumerate(others, start=1)
-        if value
-    ]
+def _who(domain: int, vcpu: int) -> str:
+    return f"domain {domain} vCPU {vcpu}"
 
 
 @dataclass(slots=True)
@@ -182,6 +257,23 @@ class Assertion:
     count: int
     in_attempt: bool
     seen: list[int] = field(default_factory=list)
+
+
+@dataclass(slots=True)
+class Delivery:
+    """What the GIC and the guest have done about one interrupt.
+
+    A GuestIrq is `due` once after each assertion, and once after each time that Xen has taken the
+    interrupt from the GIC: a level that is still high at the guest's deactivation, or was on its
+    way down, makes the interrupt pending again. A second one without either came from Xen alone.
+    """
+
+    active: bool = False
+    due: bool = False
+    last: int | None = None
+    """Position of the last GuestIrq."""
+    assertion: Assertion | None = None
+    """The last assertion, also after the line has fallen."""
 
 
 class WakeIsDelivered(Property):
@@ -196,6 +288,11 @@ class WakeIsDelivered(Property):
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
         self._high: dict[int, Assertion] = {}
+        self._deliveries: dict[int, Delivery] = {
+            intid: Delivery() for intid in shadow.board.platform.wake_sources
+        }
+        self._acknowledging = -1
+        """Position of the last turn that answered a read of GICC_IAR."""
         self._asleep_since_ns: int | None = None
 
     @property
@@ -203,13 +300,32 @@ class WakeIsDelivered(Property):
         """Lines, guests' acknowledgements, sleeping and waking, losses."""
         return {
             LineEvent: self._on_line,
+            IntState: self._on_int_state,
             GuestIrq: self._on_guest_irq,
             SystemPower: self._on_system_power,
             InterruptLost: self._on_lost,
         }
 
+    @property
+    def received(self) -> Table:
+        """Reads of GICC_IAR: what becomes active in one has been acknowledged."""
+        return {RegRead: self._on_read}
+
+    def _on_read(self, moment: Moment, body: RegRead) -> None:
+        if body.address == GICC_BASE + GICC.IAR.offset:
+            self._acknowledging = moment.position
+
+    def _on_int_state(self, moment: Moment, event: IntState) -> None:
+        delivery = self._deliveries.get(event.intid)
+        if delivery is None:
+            return
+        if event.active and not delivery.active and moment.position == self._acknowledging:
+            delivery.due = True
+        delivery.active = event.active
+
     def _on_line(self, moment: Moment, event: LineEvent) -> None:
-        if event.intid not in self.shadow.board.platform.wake_sources:
+        delivery = self._deliveries.get(event.intid)
+        if delivery is None:
             return
         assertion = self._high.pop(event.intid, None)
         if assertion is not None and not assertion.seen:
@@ -218,18 +334,27 @@ class WakeIsDelivered(Property):
         if event.level:
             in_attempt = self.shadow.attempt is not None
             self.reached = self.reached or in_attempt
-            self._high[event.intid] = Assertion(
-                moment.position, moment.now, event.count, in_attempt
-            )
+            asserted = Assertion(moment.position, moment.now, event.count, in_attempt)
+            self._high[event.intid] = delivery.assertion = asserted
+            delivery.due = True
 
     def _on_guest_irq(self, moment: Moment, event: GuestIrq) -> None:
-        assertion = self._high.get(event.intid)
-        if assertion is None:
+        delivery = self._deliveries.get(event.intid)
+        if delivery is None:
             return
-        assertion.seen.append(moment.position)
-        if len(assertion.seen) == 2:
-            text = f"{_which(event.intid, assertion)} was delivered more than once"
-            self.find(text, assertion.position, *assertion.seen)
+        if event.intid in self._high:
+            self._high[event.intid].seen.append(moment.position)
+        if not delivery.due:
+            self._accuse(moment, event, delivery)
+        delivery.due, delivery.last = False, moment.position
+
+    def _accuse(self, moment: Moment, event: GuestIrq, delivery: Delivery) -> None:
+        if delivery.assertion is None or delivery.last is None:
+            text = f"INTID {event.intid} was delivered, but its line was never asserted"
+            self.find(text, moment.position)
+        else:
+            text = f"{_which(event.intid, delivery.assertion)} was delivered more than once"
+            self.find(text, delivery.assertion.position, delivery.last, moment.position)
 
     def _on_system_power(self, moment: Moment, event: SystemPower) -> None:
         self._check_awake(moment.position, moment.now)

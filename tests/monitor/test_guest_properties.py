@@ -1,50 +1,52 @@
 """I3, I5 and the workload on hand-made journals."""
 
 import pytest
-from hand_made import SYSTEM_SUSPEND, Script, texts
+from hand_made import Script, texts
+from hand_made_guests import (
+    CPU_ON,
+    ENTRY,
+    RTC,
+    ZEROS,
+    booted_with_guests,
+    call,
+    started,
+)
 
+from proto.gic import GICC
+from proto.ids import GICD_NODE
+from proto.messages import RegRead
+from proto.platform import GICC_BASE
 from proto.traces import (
     GuestIrq,
     GuestReturned,
     GuestStarted,
     GuestWork,
     InterruptLost,
+    IntState,
     LineEvent,
     SystemPower,
     VpsciCall,
     VpsciResult,
 )
+from proto.turn import Trace
 from proto.units import S
-
-ENTRY, CONTEXT = 0x4000_0100, 0x77
-CPU_ON = 0xC4000003
-RTC = 34
-ZEROS = (0,) * 30
 
 
 @pytest.fixture
 def script() -> Script:
     """A booted board whose guests have started."""
-    booted = Script()
-    booted.boot()
-    booted.trace("dom0", started(entry=0x4000_0000, x0=0))
-    booted.trace("dom1", GuestStarted(1, 0, 0x4000_0000, (0, *ZEROS), 0x3C5, 0xC50078))
-    return booted
+    return booted_with_guests()
 
 
-def started(entry: int = ENTRY, x0: int = CONTEXT, **changes: int) -> GuestStarted:
-    """Domain 0 vCPU 0 starts as it should, but for the changes."""
-    others = list(ZEROS)
-    if "x7" in changes:
-        others[6] = changes.pop("x7")
-    fields = {"pstate": 0x3C5, "sctlr": 0x00C50078, **changes}
-    return GuestStarted(0, 0, entry, (x0, *others), fields["pstate"], fields["sctlr"])
+def acknowledge(script: Script) -> None:
+    """Xen reads GICC_IAR, and the alarm becomes active."""
+    read = RegRead(1, GICC_BASE + GICC.IAR.offset)
+    script.message("pe0", GICD_NODE, read, Trace(IntState(RTC, -1, True, True)))
 
 
-def call(script: Script, code: int = 0, function: int = SYSTEM_SUSPEND, upper: int = 0) -> None:
-    """SYSTEM_SUSPEND of domain 0 vCPU 0 with its result."""
-    script.trace("pe0", VpsciCall(0, 0, function, (ENTRY | upper, CONTEXT | upper, 0)))
-    script.trace("pe0", VpsciResult(0, 0, function, code))
+def deactivate(script: Script) -> None:
+    """The guest's EOI reaches the GIC, where the alarm's line is still high."""
+    script.trace(GICD_NODE, IntState(RTC, -1, True, False))
 
 
 # -- I3
@@ -85,6 +87,9 @@ def test_i3_smc32_uses_the_low_half(script: Script) -> None:
         (started(x7=5), "x7 0x5 instead of 0"),
         (started(sctlr=1), "SCTLR_EL1 0x1 instead of 0xc50078"),
         (started(pstate=0x1C5), "PSTATE 0x1c5 instead of 0x3c5"),
+        (started(ttbr0=0x4010_0000), "TTBR0_EL1 0x40100000 instead of 0x0"),
+        (started(ttbr1=1), "TTBR1_EL1 0x1 instead of 0x0"),
+        (started(tcr=0x19), "TCR_EL1 0x19 instead of 0x0"),
     ],
 )
 def test_i3_names_each_wrong_register(script: Script, event: GuestStarted, what: str) -> None:
@@ -189,23 +194,68 @@ def test_i5_a_wake_that_nobody_saw_is_lost(script: Script) -> None:
     assert verdict.findings[0].positions == (asserted, released)
 
 
-def test_i5_delivering_twice_is_a_violation(script: Script) -> None:
-    """Exactly once per assertion."""
+@pytest.mark.parametrize("released", [False, True])
+def test_i5_delivering_twice_is_a_violation(script: Script, released: bool) -> None:
+    """Exactly once per assertion, whether or not the handler has made the device release it."""
+    asserted = script.trace("rtc", LineEvent(RTC, True, 1))
+    acknowledge(script)
+    first = script.trace("dom0", GuestIrq(0, 0, RTC))
+    if released:
+        script.trace("rtc", LineEvent(RTC, False, 1))
+    second = script.trace("dom0", GuestIrq(0, 0, RTC))
+    verdict = script.judged()
+
+    assert texts(verdict, "I5") == ["assertion 1 of INTID 34 was delivered more than once"]
+    assert verdict.findings[0].positions == (asserted, first, second)
+
+
+def test_i5_each_assertion_may_be_delivered(script: Script) -> None:
+    """A new one makes the next delivery a first one again."""
+    for count in (1, 2, 3):
+        script.trace("rtc", LineEvent(RTC, True, count))
+        script.trace("dom0", GuestIrq(0, 0, RTC))
+        script.trace("rtc", LineEvent(RTC, False, count))
+    script.end()
+
+    assert texts(script.judged(), "I5") == []
+
+
+@pytest.mark.parametrize("early", [False, True])
+def test_i5_what_the_gic_took_again_may_be_delivered_again(script: Script, early: bool) -> None:
+    """A level that fell while it was on its way to the GIC; the architecture allows it."""
     script.trace("rtc", LineEvent(RTC, True, 1))
+    acknowledge(script)
     script.trace("dom0", GuestIrq(0, 0, RTC))
+    deactivate(script)
+    if early:
+        script.trace("rtc", LineEvent(RTC, False, 1))
+    acknowledge(script)
+    script.trace("dom0", GuestIrq(0, 0, RTC))
+    once_more = len(texts(script.judged(), "I5"))
+    script.trace("dom0", GuestIrq(0, 0, RTC))
+
+    assert (once_more, len(texts(script.judged(), "I5"))) == (0, 1)
+
+
+def test_i5_a_restored_active_bit_is_no_second_interrupt(script: Script) -> None:
+    """GICD_ISACTIVER makes it active as an acknowledgement does, but excuses nothing."""
+    script.trace("rtc", LineEvent(RTC, True, 1))
+    acknowledge(script)
+    script.trace("dom0", GuestIrq(0, 0, RTC))
+    script.trace(GICD_NODE, IntState(RTC, -1, True, False))
+    script.trace(GICD_NODE, IntState(RTC, -1, True, True))
     script.trace("dom0", GuestIrq(0, 0, RTC))
 
     assert texts(script.judged(), "I5") == ["assertion 1 of INTID 34 was delivered more than once"]
 
 
-def test_i5_a_late_acknowledgement_of_a_released_line_is_spurious(script: Script) -> None:
-    """A level that fell while the interrupt was on its way; the architecture allows it."""
-    script.trace("rtc", LineEvent(RTC, True, 1))
-    script.trace("dom0", GuestIrq(0, 0, RTC))
-    script.trace("rtc", LineEvent(RTC, False, 1))
+def test_i5_an_interrupt_out_of_nothing_is_a_violation(script: Script) -> None:
+    """No assertion, nothing that the GIC gave to Xen."""
     script.trace("dom0", GuestIrq(0, 0, RTC))
 
-    assert texts(script.judged(), "I5") == []
+    assert texts(script.judged(), "I5") == [
+        "INTID 34 was delivered, but its line was never asserted"
+    ]
 
 
 @pytest.mark.parametrize(("after_ns", "verdict"), [(1000, "inconclusive"), (2 * S, "violated")])
