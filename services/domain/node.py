@@ -116,7 +116,10 @@ class DomainNode:
 
     def _load(self, src: NodeId, cpu: GuestCpu, body: VcpuLoad) -> None:
         if cpu.is_loaded:
-            raise ProtocolError(f"{self._name(cpu)} is loaded by {src}, but {cpu.pe} holds it")
+            # Software's fault, not the emulation's: two PEs believe that they run one vCPU.
+            reason = f"{self._name(cpu)} is loaded by {src}, but {cpu.pe} holds it"
+            self._emit(Send(src, Abort(body.tx, reason)))
+            return
         platform = self._board.platform
         check_shape(body.state, platform.list_registers)
         resumable = self._resumable.get(cpu.vcpu)

@@ -222,11 +222,19 @@ def test_generations_grow_across_pes() -> None:
         wires.send(PE1, VcpuRun(0, 1, IDLE))
 
 
+@pytest.mark.parametrize("src", [PE0, PE1])
+def test_a_vcpu_that_a_pe_holds_cannot_be_loaded_again(src: NodeId) -> None:
+    """Software that runs one vCPU on two PEs takes an external abort; the first load stands."""
+    wires = entered(waiter)
+    (refusal,) = wires.send(src, VcpuLoad(9, 0, 1, state()))
+
+    assert refusal == Abort(9, f"dom1 vCPU 0 is loaded by {src}, but pe0 holds it")
+    assert isinstance(wires.send(PE0, VcpuPut(2, 0, 1))[0], VcpuState)
+
+
 @pytest.mark.parametrize(
     ("src", "body", "message"),
     [
-        (PE0, VcpuLoad(9, 0, 1, state()), "pe0 holds it"),
-        (PE1, VcpuLoad(9, 0, 1, state()), "pe0 holds it"),
         (PE0, VcpuRun(1, 2, IDLE), "not loaded"),
         (PE1, VcpuRun(0, 2, IDLE), "not loaded into pe1"),
         (PE0, VcpuRun(0, 2, (0,)), "1 LRs"),

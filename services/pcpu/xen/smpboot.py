@@ -12,6 +12,7 @@ from services.pcpu.xen.errno import EIO, ETIMEDOUT
 from services.pcpu.xen.gic_v2 import gic_disable_cpu
 from services.pcpu.xen.mm import set_init_ttbr, update_identity_mapping
 from services.pcpu.xen.psci import call_psci_cpu_off, call_psci_cpu_on, psci_cpu_is_off
+from services.pcpu.xen.softirq import process_pending_softirqs
 
 CPU_UP_LIMIT_NS = 1 * S
 """How long __cpu_up waits for a secondary."""
@@ -108,6 +109,7 @@ async def arch_cpu_die(pe: Pe, cpu: CpuIndex) -> int:
     polls = 0
     while not await pe.load(flag):
         await pe.delay(CPU_DIE_POLL_NS)
+        await process_pending_softirqs(pe)
         polls += 1
         if polls % 10 == 0:
             await printk(pe, f"CPU {cpu} still not dead...")

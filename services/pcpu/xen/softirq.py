@@ -40,9 +40,22 @@ async def cpu_raise_softirq(pe: Pe, cpu: CpuIndex, nr: Softirq) -> None:
 @symbol
 async def do_softirq(pe: Pe) -> None:
     """Serve pending softirqs until there are none, or this CPU is offline."""
+    await serve_softirqs(pe, 0)
+
+
+@symbol
+async def process_pending_softirqs(pe: Pe) -> None:
+    """Serve pending softirqs in the middle of a long wait: all but the scheduler."""
+    await serve_softirqs(pe, 1 << Softirq.SCHEDULE)
+
+
+@symbol
+async def serve_softirqs(pe: Pe, ignored: int) -> None:
+    """Serve what is pending and not ignored, lowest first (__do_softirq)."""
     pending_cell = pe.xen.percpu[pe.cpu].softirq_pending
     while True:
         pending, online = await pe.load_burst((pending_cell, pe.xen.system.cpu_online_map))
+        pending &= ~ignored
         if not pending or not online >> pe.cpu & 1:
             return
         nr = Softirq((pending & -pending).bit_length() - 1)
