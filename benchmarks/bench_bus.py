@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from pathlib import Path
+from statistics import median
 
 import zmq
 
@@ -35,6 +36,7 @@ from proto.turn import Effect, Envelope, Send, Trace, Turn
 ROUNDS = 4_000
 WINDOW = 32
 PAIRS = 3
+REPEATS = 5
 TOKEN = "benchmark"  # the run is private to this process
 _FORK = multiprocessing.get_context("fork")
 
@@ -87,26 +89,32 @@ class Server:
 
 
 def run() -> dict[str, float]:
-    """All figures; times in microseconds, medians of three."""
-    relay_us = _median(_relay_us, 3)
-    hub_us = _median(lambda: _through_hub(_pair("a", 1, ROUNDS))[0], 3)
-    dram_us = _median(lambda: _through_hub({"a": [Client("a", DRAM, 1, ROUNDS)]})[0], 3)
+    """All figures; times in microseconds, medians of rounds in which all kinds take turns.
+
+    Taking turns keeps the ratios fair while the machine's speed drifts.
+    """
+    kinds: dict[str, Callable[[], float]] = {
+        "direct": _direct_us,
+        "relay": _relay_us,
+        "hub": lambda: _through_hub(_pair("a", 1, ROUNDS))[0],
+        "dram": lambda: _through_hub({"a": [Client("a", DRAM, 1, ROUNDS)]})[0],
+    }
+    rounds = [{name: measure() for name, measure in kinds.items()} for _ in range(REPEATS)]
+    of = {name: median(taken[name] for taken in rounds) for name in kinds}
     many: dict[str, list[Node]] = {}
     for index in range(PAIRS):
         many |= _pair(f"p{index}.", WINDOW, ROUNDS * 2)
     _, turns_per_s, turns_per_cpu_s = _through_hub(many)
     return {
-        "relay_round_trip_us": relay_us,
-        "hub_round_trip_us": hub_us,
-        "hub_to_relay_ratio": hub_us / relay_us,
-        "dram_round_trip_us": dram_us,
+        "direct_round_trip_us": of["direct"],
+        "relay_round_trip_us": of["relay"],
+        "hub_round_trip_us": of["hub"],
+        "dram_round_trip_us": of["dram"],
+        "hub_to_relay_ratio": median(taken["hub"] / taken["relay"] for taken in rounds),
+        "hub_to_direct_ratio": median(taken["hub"] / taken["direct"] for taken in rounds),
         "hub_turns_per_s": turns_per_s,
         "hub_turns_per_cpu_s": turns_per_cpu_s,
     }
-
-
-def _median(measure: Callable[[], float], times: int) -> float:
-    return sorted(measure() for _ in range(times))[times // 2]
 
 
 def _pair(prefix: str, window: int, rounds: int) -> dict[str, list[Node]]:
@@ -159,6 +167,27 @@ def _host(name: str, nodes: list[Node], endpoint: str, composition: str) -> None
 def _cpu_s() -> float:
     usage = resource.getrusage(resource.RUSAGE_SELF)
     return usage.ru_utime + usage.ru_stime
+
+
+def _direct_us() -> float:
+    """Microseconds per round of a client and a ROUTER that answers it: one hop each way."""
+    with tempfile.TemporaryDirectory() as folder:
+        endpoint = f"ipc://{folder}/direct.sock"
+        client = _FORK.Process(target=_relay_client, args=(endpoint,))
+        client.start()
+        context = zmq.Context()
+        router = context.socket(zmq.ROUTER)
+        router.bind(endpoint)
+        name, _ = router.recv_multipart()
+        router.send_multipart([name, b"go"])
+        started = time.perf_counter()
+        for _ in range(ROUNDS):
+            router.send_multipart(router.recv_multipart())
+        elapsed_s = time.perf_counter() - started
+        client.join()
+        router.close(0)
+        context.term()
+    return elapsed_s / ROUNDS * 1e6
 
 
 def _relay_us() -> float:
