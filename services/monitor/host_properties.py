@@ -314,16 +314,16 @@ class EveryCpuIsBack(Property):
                 continue
             del self._unplugs[cpu]
             self.reached = True
-            for text in self._stranded():
+            for text in self._stranded(among=1 << cpu):
                 late = f"{text}, {PATIENCE_NS // S} s after CPU{cpu} was unplugged"
                 self.miss(late, unplug.position, position)
 
-    def _stranded(self) -> Iterator[str]:
-        """Enabled SPIs that no CPU which is online can take."""
+    def _stranded(self, among: int = -1) -> Iterator[str]:
+        """Enabled SPIs that target any of these CPUs, a mask, and none that is online."""
         mask = sum(1 << cpu for cpu in self.shadow.online)
         for intid in self.shadow.gic.enabled_spis():
             targets = self.shadow.gic.targets(intid)
-            if targets and not targets & mask:
+            if targets & among and not targets & mask:
                 yield f"INTID {intid} targets {targets:#04x}, of which no CPU is online"
 
     def attempt_over(self, moment: Moment, attempt: Attempt) -> None:
@@ -349,4 +349,5 @@ class EveryCpuIsBack(Property):
         for cpu, unplug in sorted(self._unplugs.items()):
             if unplug.off_ns is not None:
                 since = f"CPU{cpu} was unplugged just before the end"
-                self.undecided += [f"{text}; {since}" for text in self._stranded()]
+                stranded = self._stranded(among=1 << cpu)
+                self.undecided += [f"{text}; {since}" for text in stranded]
