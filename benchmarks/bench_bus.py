@@ -93,14 +93,14 @@ def run() -> dict[str, float]:
 
     Taking turns keeps the ratios fair while the machine's speed drifts.
     """
-    kinds: dict[str, Callable[[], float]] = {
-        "direct": _direct_us,
-        "relay": _relay_us,
-        "hub": lambda: _through_hub(_pair("a", 1, ROUNDS))[0],
-        "dram": lambda: _through_hub({"a": [Client("a", DRAM, 1, ROUNDS)]})[0],
-    }
-    rounds = [{name: measure() for name, measure in kinds.items()} for _ in range(REPEATS)]
-    of = {name: median(taken[name] for taken in rounds) for name in kinds}
+    kinds: tuple[tuple[str, Callable[[], float]], ...] = (
+        ("direct", _direct_us),
+        ("relay", _relay_us),
+        ("hub", lambda: _through_hub(_pair("a", 1, ROUNDS))[0]),
+        ("dram", lambda: _through_hub({"a": [Client("a", DRAM, 1, ROUNDS)]})[0]),
+    )
+    rounds = [{name: measure() for name, measure in kinds} for _ in range(REPEATS)]
+    of = {name: median(taken[name] for taken in rounds) for name, _ in kinds}
     many: dict[str, list[Node]] = {}
     for index in range(PAIRS):
         many |= _pair(f"p{index}.", WINDOW, ROUNDS * 2)
