@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 
 import pytest
+from msgspec.structs import replace
 
 from bus.journal import HubEvent
 from bus.world.sim import Outcome, World
@@ -63,15 +64,8 @@ def xen(name: str) -> Program:
 def board(*steps: Step, domains: tuple[DomainSpec, ...] = (HARDWARE,)) -> Board:
     """Four PEs, the corrected design, and guests with slow ticks."""
     of = resolve("baseline")
-    scenario = of.scenario
-    changed = {name: getattr(scenario, name) for name in scenario.__struct_fields__}
-    changed |= {"domains": domains, "steps": steps, "points": (), "outcomes": ()}
-    return Board(
-        scenario=type(scenario)(**changed),
-        platform=of.platform,
-        profile=of.profile,
-        code=of.code,
-    )
+    scenario = replace(of.scenario, domains=domains, steps=steps, points=(), outcomes=())
+    return replace(of, scenario=scenario)
 
 
 def judged(of: Board, relinked: Mapping[str, Program]) -> Verdict:
