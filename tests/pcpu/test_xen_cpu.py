@@ -6,8 +6,10 @@ import pytest
 from xen_bench import Bench, board
 
 from proto.ids import CpuIndex
+from proto.messages import Atomic
 from proto.psci import Psci, PsciError
-from proto.traces import CpuMissing
+from proto.traces import CpuMissing, Online
+from proto.turn import Send, Trace
 from services.pcpu.pe import Pe
 from services.pcpu.xen.cpu import (
     cpu_down,
@@ -17,7 +19,7 @@ from services.pcpu.xen.cpu import (
 )
 from services.pcpu.xen.errno import EBUSY, EEXIST, EINVAL, EIO, ENOMEM, ETIMEDOUT
 from services.pcpu.xen.notifier import CPU_CHAIN, CpuEvent
-from services.pcpu.xen.smpboot import arch_cpu_die
+from services.pcpu.xen.smpboot import arch_cpu_die, set_cpu_online
 
 CPUS = 4
 ALL = (1 << CPUS) - 1
@@ -181,3 +183,23 @@ def test_every_event_has_its_callbacks() -> None:
     assert set(CPU_CHAIN) == set(CpuEvent)
     assert "cpu_disable_scheduler" in CPU_CHAIN[CpuEvent.DYING]
     assert "cpu_disable_scheduler" in CPU_CHAIN[CpuEvent.RESUME_FAILED]
+
+
+def test_going_online_is_traced_no_later_than_anybody_can_see_it() -> None:
+    """The judge must not find a CPU missing that another CPU already counts on."""
+
+    async def program(pe: Pe) -> None:
+        await set_cpu_online(pe, pe.cpu, True)
+
+    bench = Bench(program)
+    traced = next(
+        turn
+        for turn in bench.turns
+        if any(
+            isinstance(effect, Trace) and effect.event == Online(0, True) for effect in turn.effects
+        )
+    )
+
+    assert any(
+        isinstance(effect, Send) and isinstance(effect.body, Atomic) for effect in traced.effects
+    )

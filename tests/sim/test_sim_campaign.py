@@ -70,5 +70,11 @@ def test_the_seeds_reach_the_races(tmp_path: Path) -> None:
         "cpu_off_completes_before_later_step",
         "interrupt_between_freeze_and_mask",
     }
-    assert found == {known.because for known in boards("seed", 0)[0].profile.expected_findings}
+    # The one that concerns domUs shows only where one of them wakes.
+    for seed in range(3):
+        journal = tmp_path / "journal"
+        run_sim(resolve("suspend-domu-wakes", Overrides(seed=seed, profile="seed")), journal)
+        found |= {finding.because for finding in judge(read_journal(journal)).findings}
+    expected = {known.because for known in boards("seed", 0)[0].profile.expected_findings}
+    assert expected <= found
     assert outcomes == {"slept", "denied"}

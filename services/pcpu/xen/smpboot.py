@@ -75,8 +75,9 @@ async def _wait_online(pe: Pe, cpu: CpuIndex) -> None:
 async def set_cpu_online(pe: Pe, cpu: CpuIndex, online: bool) -> None:
     """Change this CPU's bit of cpu_online_map."""
     operation = AtomicOp.SET if online else AtomicOp.CLEAR
-    await pe.atomic(operation, pe.xen.system.cpu_online_map, 1 << cpu)
+    # In the turn that sends the change: another CPU may see it before this one has its answer.
     pe.trace(Online(cpu, online))
+    await pe.atomic(operation, pe.xen.system.cpu_online_map, 1 << cpu)
 
 
 @symbol
