@@ -37,6 +37,8 @@ class Follower:
             self._judge.feed(record)
         self._log_findings()
         self._log_attempts()
+        # Phases are for reports of whole journals; a board may run for days.
+        self._judge.shadow.spans.clear()
 
     def _log_findings(self) -> None:
         """Findings stand in the order of the properties, so new ones may stand between old ones."""

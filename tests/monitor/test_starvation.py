@@ -1,7 +1,7 @@
 """A deadline missed because the host starved the board is inconclusive, not a violation."""
 
 import pytest
-from hand_made import Script, texts
+from hand_made import Script, board, texts
 
 from proto.messages import SerialInput
 from proto.units import MS
@@ -35,3 +35,18 @@ def test_a_missed_deadline_is_a_violation_otherwise(world: str, late_ns: int) ->
 
     assert verdict.verdict == "violated"
     assert texts(verdict, "scenario") == ["step 3: expected 'intact'"]
+
+
+@pytest.mark.parametrize(("late_ns", "expected"), [(700 * MS, "inconclusive"), (0, "violated")])
+def test_an_attempt_given_up_on_a_starved_board_proves_nothing(late_ns: int, expected: str) -> None:
+    """Xen's own limits of 100 ms and 1 s are deadlines, too."""
+    script = Script(board(outcomes=("slept",)), world="live")
+    script.boot()
+    message = script.send("operator", "tty0", SerialInput("work"))
+    script.now += late_ns
+    script.deliver("tty0", message)
+    script.fall_asleep()
+    script.wake_up()
+    script.end()
+
+    assert script.judged().properties["outcome"] == expected
