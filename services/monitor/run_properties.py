@@ -71,7 +71,7 @@ class OutcomesAreAllowed(Property):
         allowed = self.shadow.board.scenario.outcomes
         if allowed and attempt.outcome not in allowed:
             text = f"attempt {attempt.number} was {attempt.outcome}, expected {names(allowed)}"
-            # Every limit of Xen's on the way is a deadline: a starved board gives up what it need not.
+            # Every limit of Xen on the way is a deadline: a starved board may give up early.
             self.miss(text, attempt.position, moment.position)
 
 
