@@ -186,7 +186,7 @@ def test_a_point_of_the_board_is_accepted(tmp_path: Path, point: str) -> None:
     [
         (Overrides(power_model="off"), "--power: expected one of all-lost, all-retained"),
         (Overrides(profile="x"), "--profile: there is no profile 'x'; use one of baseline"),
-        (Overrides(platform="y"), "--platform: there is no platform 'y'; use one of quad"),
+        (Overrides(platform="y"), "--platform: there is no platform 'y'; use one of dual"),
         (Overrides(seed=-1), "--seed: expected 0 to"),
         (Overrides(profile=""), "--profile: there is no profile ''"),
     ],

@@ -84,3 +84,14 @@ def test_baseline_sleeps_under_every_power_model(power_model: str, tmp_path: Pat
 
     assert verdict.verdict == "pass"
     assert [attempt.outcome for attempt in verdict.attempts] == ["slept"]
+
+
+@pytest.mark.parametrize("platform", ["uni", "dual", "octo"])
+def test_baseline_sleeps_on_every_platform(platform: str, tmp_path: Path) -> None:
+    """One PE, two, and as many as GICv2 connects."""
+    verdict = verdict_of("guest-suspend", tmp_path, Overrides(seed=3, platform=platform))
+    assert verdict.verdict == "pass", verdict.trouble
+
+    verdict = verdict_of("ten-cycles", tmp_path, Overrides(seed=3, platform=platform))
+    assert verdict.verdict == "pass", verdict.trouble
+    assert [attempt.outcome for attempt in verdict.attempts] == ["slept"] * 10
