@@ -107,7 +107,6 @@ class GuestCpu:
         self.running: int | None = None
         """Generation of the present entry, or None outside EL1."""
         self.last_generation = 0
-        self._halted = False
         self._fresh = False
         """The loaded state is an entry address that has not been entered yet."""
         self._bank: VcpuBank | None = None
@@ -162,7 +161,6 @@ class GuestCpu:
         for frame in reversed(self._frames):
             frame.thread.close()
         self._frames.clear()
-        self._halted = False
 
     def run(self, generation: int, lrs: tuple[int, ...], result: int | None) -> None:
         """ERET to the guest: it goes on until it leaves EL1 or waits."""
@@ -440,7 +438,6 @@ class GuestCpu:
     def _halt(self, detail: str) -> None:
         """The guest executes nothing more: it spins in EL1 until it is kicked."""
         self._discard()
-        self._halted = True
         self.trace(GuestWork(self.domain.spec.id, self.vcpu, 0, False, f"halted: {detail}"))
 
     def _resume_work(self, frame: _Frame) -> None:

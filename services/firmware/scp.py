@@ -9,7 +9,7 @@ from enum import Enum
 from typing import Any
 
 from proto.board import Board
-from proto.ids import GICD_NODE, OPERATOR, SCP, BoardNs, CpuIndex, NodeId, pe_node
+from proto.ids import BOOT_CPU, GICD_NODE, OPERATOR, SCP, BoardNs, CpuIndex, NodeId, pe_node
 from proto.messages import (
     BlockPower,
     BlockPowered,
@@ -31,7 +31,6 @@ from proto.turn import CancelTimer, Effect, Envelope, Send, SetTimer, Trace
 BLOCKS = (GICD_NODE, NodeId("uart"), NodeId("iommu"))
 """The blocks outside the always-on domain."""
 
-BOOT_CPU = CpuIndex(0)
 NO_INTID = -1
 
 

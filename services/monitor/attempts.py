@@ -37,7 +37,6 @@ class Attempt:
     missing: dict[int, int] = field(default_factory=dict)
     """CPUs that Xen reported missing, with its error number."""
     decision: str | None = None
-    end_position: int | None = None
     end_ns: int | None = None
 
     @property

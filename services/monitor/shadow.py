@@ -175,7 +175,7 @@ class Shadow:
             return
         if "R8" in attempt.begun and "R8" not in attempt.ended:
             return
-        attempt.end_position, attempt.end_ns = moment.position, moment.now
+        attempt.end_ns = moment.now
         for listener in self.attempt_listeners:
             listener(moment, attempt)
         self.frozen = {}

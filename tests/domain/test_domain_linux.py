@@ -169,6 +169,9 @@ def test_the_toolstack_and_the_clock_are_domain_0_s(line: str) -> None:
 
     xen.run_line(line, f"sh: {line.split()[0]}: not found")
 
+    assert xen.hypercalls == []
+    assert xen.rtc_alarm is None
+
 
 @pytest.mark.parametrize(
     "words", ["", "-m mem -s", "-m mem -s soon", "-m off -s 1", "-m mem -s -1"]

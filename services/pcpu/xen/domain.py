@@ -1,5 +1,6 @@
 """Domains and vCPUs: pausing, waking, blocking (xen/common/domain.c, xen/common/sched/core.c)."""
 
+from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from proto.ids import CpuIndex, DomainId
@@ -145,10 +146,24 @@ async def vcpu_unpause(pe: Pe, vcpu: Vcpu) -> None:
 @symbol
 async def domain_pause(pe: Pe, domain: DomainId) -> None:
     """Count one more reason not to run a domain, and wait until none of its vCPUs runs."""
+    await do_domain_pause(pe, domain, vcpu_sleep_sync)
+
+
+@symbol
+async def domain_pause_nosync(pe: Pe, domain: DomainId) -> None:
+    """Count one more reason not to run a domain, without waiting."""
+    await do_domain_pause(pe, domain, vcpu_sleep_nosync)
+
+
+@symbol
+async def do_domain_pause(
+    pe: Pe, domain: DomainId, sleep: Callable[[Pe, Vcpu], Awaitable[None]]
+) -> None:
+    """Count the reason first, then put every vCPU to sleep."""
     before = await pe.fetch_add(pe.xen.domains[domain].pause_count, 1)
     pe.trace(PauseCount(domain, before + 1))
     for vcpu in pe.xen.vcpus_of(domain):
-        await vcpu_sleep_sync(pe, vcpu)
+        await sleep(pe, vcpu)
 
 
 @symbol
@@ -177,12 +192,3 @@ async def domain_shutdown(pe: Pe, domain: DomainId, is_hardware: bool) -> None:
         await pe.links["call_psci_system_off"](pe)
     await pe.store(pe.xen.domains[domain].shutdown_code, SHUTDOWN_POWEROFF)
     await domain_pause_nosync(pe, domain)
-
-
-@symbol
-async def domain_pause_nosync(pe: Pe, domain: DomainId) -> None:
-    """Count one more reason not to run a domain, without waiting."""
-    before = await pe.fetch_add(pe.xen.domains[domain].pause_count, 1)
-    pe.trace(PauseCount(domain, before + 1))
-    for vcpu in pe.xen.vcpus_of(domain):
-        await vcpu_sleep_nosync(pe, vcpu)

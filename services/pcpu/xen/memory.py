@@ -82,7 +82,6 @@ class SuspendCells(Record):
     step: Cell
     frozen_cpus: Cell
     initiator: Cell
-    domains_paused: Cell
 
 
 class ResumeContextCells(Record):
