@@ -7,6 +7,7 @@ signals the socket's descriptor on edges only, so the socket's own state is aske
 
 import select
 import signal
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import FrameType
@@ -96,8 +97,8 @@ class _Link:
             if timeout_s is None or timeout_s >= HEARTBEAT_MS / 1000:
                 frames.append(take(0))
                 return frames
-            if not self._readable():
-                select.select((self._fd,), (), (), timeout_s)
+            if not self._readable_within(timeout_s):
+                return frames
             frames.append(take(_NOBLOCK))
             while len(frames) < READ_AT_ONCE and self._readable():
                 frames.append(take(_NOBLOCK))
@@ -106,6 +107,15 @@ class _Link:
         finally:
             termination.waiting = False
         return frames
+
+    def _readable_within(self, timeout_s: float) -> bool:
+        """Whether a frame is there or comes; the descriptor also signals what brings no frame."""
+        deadline_s = time.monotonic() + timeout_s
+        while not self._readable():
+            left_s = deadline_s - time.monotonic()
+            if left_s <= 0 or not select.select((self._fd,), (), (), left_s)[0]:
+                return self._readable()
+        return True
 
     def _readable(self) -> bool:
         return bool(self._get(_EVENTS) & _POLLIN)

@@ -73,7 +73,7 @@ def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
         seed=_either(overrides.seed, wanted.seed),
     )
     _check_numbers(wanted, path, places["seed"])
-    if wanted.power_model not in POWER_MODELS:
+    if isinstance(wanted.power_model, str) and wanted.power_model not in POWER_MODELS:
         _refuse(places["power_model"], wanted.power_model, sorted(POWER_MODELS))
     platform = load(Platform, locate(Platform, wanted.platform, places["platform"]))
     profile_path = locate(Profile, wanted.profile, places["profile"])

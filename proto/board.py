@@ -5,7 +5,7 @@ import hashlib
 import msgspec
 
 from proto.codec import encode
-from proto.platform import MemoryMap, Platform
+from proto.platform import MemoryMap, Platform, Retention, retention
 from proto.scenario import Profile, Scenario, domain_ids
 
 
@@ -30,6 +30,10 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     def memory_map(self) -> MemoryMap:
         """Which node answers at which physical address."""
         return MemoryMap(domain_ids(self.scenario))
+
+    def retention(self, block: str) -> Retention:
+        """What SYSTEM_SUSPEND does to a block's state."""
+        return retention(self.scenario.power_model, block)
 
     @property
     def points(self) -> frozenset[str]:

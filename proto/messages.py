@@ -15,7 +15,7 @@ import msgspec
 
 from proto.ids import NodeId
 
-VERSION = 1
+VERSION = 2
 """Interface version, carried by every envelope; a change of any message's fields raises it."""
 
 
@@ -227,10 +227,15 @@ class IrqOutput(Message, frozen=True):
 
 
 class WakeLine(Message, frozen=True):
-    """A wake source's own always-on line, or the GIC's wake request, into `scp`."""
+    """A wake source's own always-on line, or the GIC's wake request, into `scp`.
+
+    `cpu` is the PE whose wakeup output the GIC raises; -1 for a source's own line, which names no
+    PE.
+    """
 
     intid: int
     level: bool
+    cpu: int = -1
     link: ClassVar[str] = "wire"
 
 
@@ -246,11 +251,17 @@ class VirtualDeactivate(Message, frozen=True):
 
 
 class Smc(Message, frozen=True):
-    """SMC from a PE to its own EL3 context (DEN0028): function id and x1-x3."""
+    """SMC from a PE to its own EL3 context (DEN0028): function id and x1-x3.
+
+    `secure` callers come from the Secure world (SCR_EL3.NS clear), `aarch32` ones from an EL that
+    uses AArch32.
+    """
 
     tx: int
     function: int
     args: tuple[int, int, int]
+    secure: bool = False
+    aarch32: bool = False
     link: ClassVar[str] = "smc"
 
 
@@ -380,13 +391,15 @@ class VcpuRun(Message, frozen=True):
     """ERET to the guest until `VcpuExit` of the same generation.
 
     `lrs` are the list registers as Xen leaves them; `result`, if any, goes to x0 (and a load's
-    target for a trapped device read).
+    target for a trapped device read). `hcr` is GICH_HCR: bit 0 enables the virtual interface, the
+    others the reasons of the maintenance interrupt.
     """
 
     vcpu: int
     generation: int
     lrs: tuple[int, ...]
     result: int | None = None
+    hcr: int = 1
     link: ClassVar[str] = "guest"
 
 
@@ -412,8 +425,9 @@ class ExitReason(IntEnum):
 class VcpuExit(Message, frozen=True):
     """The guest has left EL1.
 
-    HVC and SMC: `args` are x0-x3 (PSCI) with `immediate`. DATA_ABORT: `args` are address, width in
-    bytes, 1 for a write, value. `lrs` are the list registers as the guest left them.
+    HVC and SMC: `args` are x0-x4 with `immediate`, and `number` is x16 (r12 on AArch32), which
+    names a Xen hypercall. DATA_ABORT: `args` are address, width in bytes, 1 for a write, value.
+    `lrs` are the list registers as the guest left them.
     """
 
     vcpu: int
@@ -422,6 +436,7 @@ class VcpuExit(Message, frozen=True):
     args: tuple[int, ...]
     lrs: tuple[int, ...]
     immediate: int = 0
+    number: int = 0
     link: ClassVar[str] = "guest"
 
 
@@ -458,6 +473,23 @@ class BankWrite(Message, frozen=True):
     vcpu: int
     register: str
     value: int
+    link: ClassVar[str] = "guest"
+
+
+class GuestLoad(Message, frozen=True):
+    """EL2 reads words of guest memory (copy_from_guest) by IPA; answered by `Replies`."""
+
+    tx: int
+    addresses: tuple[int, ...]
+    link: ClassVar[str] = "guest"
+
+
+class GuestStore(Message, frozen=True):
+    """EL2 writes words of guest memory (copy_to_guest) by IPA; answered by `Reply`."""
+
+    tx: int
+    addresses: tuple[int, ...]
+    values: tuple[int, ...]
     link: ClassVar[str] = "guest"
 
 
@@ -564,6 +596,8 @@ Body = (
     | VcpuState
     | BankRead
     | BankWrite
+    | GuestLoad
+    | GuestStore
     | BankLost
     | SerialInput
     | SerialOutput

@@ -14,6 +14,11 @@ DRAM_SIZE = 0x1000_0000
 XEN_TEXT = 0x8020_0000
 XEN_DATA = 0x8040_0000
 FIRMWARE_TEXT = 0xFFFE_0000
+SHARED_INFO = 0x8F00_0000
+"""Shared-info page of domain 0 (event channels); domain N's is N * SHARED_SIZE higher."""
+XENSTORE = 0x8F10_0000
+"""Store page of domain 0; domain N's is N * SHARED_SIZE higher. Domain 0 maps all of them."""
+SHARED_SIZE = 0x1000
 GUEST_TEXT = 0x4000_0000
 """IPA at which every guest's kernel lies."""
 
@@ -63,6 +68,32 @@ POWER_MODELS: dict[str, dict[str, Retention]] = {
 PEs always lose their state. dram, scp and the wake sources (rtc, tty) lie in the always-on domain.
 """
 
+PowerModel = str | dict[str, Retention]
+"""A name of POWER_MODELS, or what happens to each block; a block that is not named is lost."""
+
+
+def retention(power_model: PowerModel, block: str) -> Retention:
+    """What SYSTEM_SUSPEND does to a block's state under a power model."""
+    table = POWER_MODELS[power_model] if isinstance(power_model, str) else power_model
+    return table.get(block, Retention.LOST)
+
+
+class ConsoleDriver(Enum):
+    """Xen's serial driver: SCIF has suspend and resume callbacks, PL011 has none upstream."""
+
+    SCIF = "scif"
+    PL011 = "pl011"
+
+
+class IommuDriver(Enum):
+    """Xen's IOMMU driver; `smmu` (SMMUv1 and v2) has no suspend callbacks."""
+
+    IPMMU_VMSA = "ipmmu-vmsa"
+    SMMUV3 = "smmuv3"
+    SMMU = "smmu"
+    NONE = "none"
+
+
 Range = tuple[int, int]
 
 
@@ -101,6 +132,10 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     latencies: Latencies = Latencies()
     bus_timeout_ns: int = 5_000_000_000
     wake_sources: tuple[int, ...] = (RTC_SPI, TTY_SPI, TTY_SPI + 1, TTY_SPI + 2)
+    console: ConsoleDriver = ConsoleDriver.SCIF
+    iommu: IommuDriver = IommuDriver.IPMMU_VMSA
+    iommu_msi: bool = False
+    """SMMUv3 signals by MSIs, which it cannot restore (Xen blocks host suspend then)."""
 
     def __post_init__(self) -> None:
         """Refuse what no GICv2 board can be."""

@@ -5,7 +5,7 @@ from enum import Enum
 
 import msgspec
 
-from proto.platform import DOMAINS_MAX
+from proto.platform import DOMAINS_MAX, PowerModel
 
 
 class Spec(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -19,11 +19,21 @@ class Role(Enum):
     GUEST = "guest"
 
 
+class GuestArch(Enum):
+    """The width of a domain's EL1."""
+
+    AARCH64 = "aarch64"
+    AARCH32 = "aarch32"
+
+
 class DomainSpec(Spec, frozen=True, kw_only=True):
     """One domain: its vCPUs and the program its guest runs.
 
     `context_id` goes to SYSTEM_SUSPEND as it stands (Linux passes 0). `tick_us` is the period of
     the guest's own timer. `commands` are shell lines the guest runs by itself after boot.
+    `control` says whether its toolstack may use the privileged hypercalls; by default the hardware
+    domain's may. `watchdog_s` is the timeout of its watchdog daemon, 0 for none.
+    `suspend_allowed` is the policy's word on the domain's own SYSTEM_SUSPEND.
     """
 
     id: int
@@ -33,6 +43,22 @@ class DomainSpec(Spec, frozen=True, kw_only=True):
     context_id: int = 0
     tick_us: int = 4000
     commands: tuple[str, ...] = ()
+    name: str = ""
+    arch: GuestArch = GuestArch.AARCH64
+    control: bool | None = None
+    memory_mb: int = 256
+    watchdog_s: int = 0
+    suspend_allowed: bool = True
+
+    @property
+    def is_control(self) -> bool:
+        """Whether the domain is a control domain (Xen, is_control_domain)."""
+        return self.role is Role.HARDWARE if self.control is None else self.control
+
+    @property
+    def title(self) -> str:
+        """The name that `xl list` shows."""
+        return self.name or ("Domain-0" if self.id == 0 else f"dom{self.id}")
 
     def __post_init__(self) -> None:
         """Refuse numbers Xen would refuse."""
@@ -161,16 +187,36 @@ class Relink(Spec, frozen=True, kw_only=True):
     stand_in: str
 
 
+class Trigger(Enum):
+    """Whose SYSTEM_SUSPEND suspends the host."""
+
+    HARDWARE = "hardware"
+    CONTROL = "control"
+
+
+class Parking(Enum):
+    """What an accepted SYSTEM_SUSPEND does to the domain that asked."""
+
+    BLOCK = "block"
+    """The vCPU blocks until an interrupt comes (2025-03)."""
+    SHUTDOWN = "shutdown"
+    """The domain is shut down with reason suspend until somebody resumes it."""
+
+
 class Profile(Spec, frozen=True, kw_only=True):
     """A version of the Suspend-to-RAM series, as data.
 
     `suspend_steps` are rows of the step table, in order. `relink` says which symbols of Xen's
-    image others stand in for in this version.
+    image others stand in for in this version. `trigger`, `parking` and `xl_resume` (whether its
+    toolstack has `xl resume`) are what a guest and an administrator see of it.
     """
 
     name: str
     title: str
     suspend_steps: tuple[str, ...]
+    trigger: Trigger = Trigger.HARDWARE
+    parking: Parking = Parking.BLOCK
+    xl_resume: bool = False
     relink: tuple[Relink, ...] = ()
     expected_findings: tuple[Finding, ...] = ()
 
@@ -186,7 +232,9 @@ class Scenario(Spec, frozen=True, kw_only=True):
     title: str = ""
     platform: str = "quad"
     profile: str = "baseline"
-    power_model: str = "all-lost"
+    power_model: PowerModel = "all-lost"
+    system_suspend: bool = True
+    """Xen's configuration option CONFIG_SYSTEM_SUSPEND: host suspend is compiled in."""
     seed: int = 0
     time_limit_ms: int = 60_000
     domains: tuple[DomainSpec, ...]

@@ -103,6 +103,61 @@ class PauseCount(TraceEvent, frozen=True):
     count: int
 
 
+class DomainShutdown(TraceEvent, frozen=True):
+    """A domain's shutdown state as just changed: none, in_progress or complete.
+
+    `code` is a SHUTDOWN_* reason by name (`suspend`, `poweroff`, ...), empty with `none`.
+    """
+
+    domain: int
+    state: str
+    code: str = ""
+
+
+class SuspendPolicy(TraceEvent, frozen=True):
+    """Xen's decision on a domain's accepted-so-far SYSTEM_SUSPEND: parked, host or denied."""
+
+    domain: int
+    decision: str
+    why: str = ""
+
+
+class Watchdog(TraceEvent, frozen=True):
+    """A domain's watchdog: set (with its deadline), stopped, fired, or spared though expired."""
+
+    domain: int
+    timer: int
+    event: str  # set | stopped | fired | spared
+    deadline_ns: int = 0
+
+
+class HeapUse(TraceEvent, frozen=True):
+    """Xen has called its allocator: xmalloc or xfree, of what, and in which context."""
+
+    operation: str
+    what: str
+    irq_masked: bool
+    online: int
+    """How many CPUs are in `cpu_online_map`."""
+
+
+class EventRaised(TraceEvent, frozen=True):
+    """An event channel port of a domain has been made pending; `virq` names a VIRQ, else empty."""
+
+    domain: int
+    port: int
+    virq: str = ""
+
+
+class VcpuPlaced(TraceEvent, frozen=True):
+    """A vCPU's processor, or the target of a guest's interrupt (`intid`), has been changed."""
+
+    domain: int
+    vcpu: int
+    cpu: int
+    intid: int = -1
+
+
 class ConsoleSync(TraceEvent, frozen=True):
     """Depth of the console's synchronous mode as just changed."""
 
@@ -226,6 +281,12 @@ TraceBody = (
     | CpuMissing
     | FrozenCpus
     | PauseCount
+    | DomainShutdown
+    | SuspendPolicy
+    | Watchdog
+    | HeapUse
+    | EventRaised
+    | VcpuPlaced
     | ConsoleSync
     | IntState
     | Unpredictable

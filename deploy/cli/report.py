@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from proto.board import Board
+from proto.platform import PowerModel
 from proto.units import MS, US
 from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Finding
 from services.monitor.properties import PROPERTIES
@@ -27,7 +28,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     scenario: str
     platform: str
     profile: str
-    power_model: str
+    power_model: PowerModel
     seed: int
     composition: str
     verdict: str

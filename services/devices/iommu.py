@@ -4,7 +4,7 @@ from proto.board import Board
 from proto.devices import IOMMU
 from proto.ids import NodeId
 from proto.messages import RaiseLine
-from proto.platform import IOMMU_BASE, IOMMU_SPI, POWER_MODELS
+from proto.platform import IOMMU_BASE, IOMMU_SPI, retention
 from proto.traces import InterruptLost
 from services.devices.block import MASK_32, Device
 
@@ -17,8 +17,8 @@ class Iommu(Device):
     """
 
     def __init__(self, board: Board) -> None:
-        retention = POWER_MODELS[board.scenario.power_model]["iommu"]
-        super().__init__(NodeId("iommu"), IOMMU_BASE, IOMMU, IOMMU_SPI, retention)
+        kept = retention(board.scenario.power_model, "iommu")
+        super().__init__(NodeId("iommu"), IOMMU_BASE, IOMMU, IOMMU_SPI, kept)
         self._cr = self._cbase = self._fsr = 0
         self.readers = {
             IOMMU.CR: lambda: self._cr,

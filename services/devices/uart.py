@@ -3,7 +3,7 @@
 from proto.board import Board
 from proto.devices import PL011
 from proto.ids import NodeId
-from proto.platform import POWER_MODELS, UART_BASE, UART_SPI
+from proto.platform import UART_BASE, UART_SPI, retention
 from services.devices.pl011 import SerialPort
 
 
@@ -11,8 +11,8 @@ class Uart(SerialPort):
     """Xen's serial port. Reset leaves it disabled, and what a disabled port is given is lost."""
 
     def __init__(self, board: Board) -> None:
-        retention = POWER_MODELS[board.scenario.power_model]["uart"]
-        super().__init__(NodeId("uart"), UART_BASE, UART_SPI, retention)
+        kept = retention(board.scenario.power_model, "uart")
+        super().__init__(NodeId("uart"), UART_BASE, UART_SPI, kept)
 
     def can_transmit(self) -> bool:
         """Enabled, transmitter too (DDI 0183, UARTCR)."""

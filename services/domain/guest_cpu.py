@@ -15,6 +15,7 @@ from typing import Any
 from proto.devices import PL011
 from proto.el1 import is_token
 from proto.gic import GICC, IAR
+from proto.hypercall import XEN_HYPERCALL, Hypercall
 from proto.ids import NodeId
 from proto.image import Image, Program
 from proto.messages import (
@@ -29,7 +30,7 @@ from proto.messages import (
 )
 from proto.node import ProtocolError
 from proto.platform import GICC_BASE
-from proto.psci import MASK_64
+from proto.psci import MASK_64, from_register
 from proto.scenario import DomainSpec
 from proto.traces import GuestIrq, GuestStarted, GuestWork, TraceBody
 from proto.turn import CancelTimer, Effect, Send, SetTimer, Trace
@@ -40,6 +41,12 @@ GICV_SIZE = 0x2000
 
 SPECIAL_INTIDS = 1020
 """IAR values from here on acknowledge nothing."""
+
+
+HYPERCALL_REGISTER = 16
+"""x16 holds the number of a hypercall."""
+
+Args = tuple[int, int, int, int, int]
 
 
 class GuestAbort(Exception):
@@ -205,11 +212,16 @@ class GuestCpu:
 
     def hvc(self, immediate: int, x0: int, x1: int = 0, x2: int = 0, x3: int = 0) -> Awaitable[int]:
         """HVC #immediate; gives x0 as Xen leaves it."""
-        return self._call(ExitReason.HVC, immediate, (x0, x1, x2, x3))
+        return self._call(ExitReason.HVC, immediate, (x0, x1, x2, x3, 0))
+
+    def hypercall(self, number: Hypercall, *args: int) -> Awaitable[int]:
+        """HVC #XEN_HYPERCALL with up to five arguments; gives x0 as a signed value."""
+        x0, x1, x2, x3, x4 = (*args, 0, 0, 0, 0, 0)[:5]
+        return self._hypercall(number, (x0, x1, x2, x3, x4))
 
     def smc(self, x0: int, x1: int = 0, x2: int = 0, x3: int = 0) -> Awaitable[int]:
         """SMC #0, which Xen traps; gives x0."""
-        return self._call(ExitReason.SMC, 0, (x0, x1, x2, x3))
+        return self._call(ExitReason.SMC, 0, (x0, x1, x2, x3, 0))
 
     @types.coroutine
     def read(self, address: int, width: int = 4) -> Generator[None, Any, int]:
@@ -322,24 +334,31 @@ class GuestCpu:
 
     # -- inside: leaving EL1
 
-    def _exit(self, reason: ExitReason, args: tuple[int, ...], immediate: int = 0) -> None:
+    def _exit(
+        self, reason: ExitReason, args: tuple[int, ...], immediate: int = 0, number: int = 0
+    ) -> None:
         generation, pe = self.running, self.pe
         assert generation is not None
         assert pe is not None
         self.running = None
         lrs = tuple(self.bank.interface.lrs)
-        body = VcpuExit(self.vcpu, generation, reason, args, lrs, immediate)
+        body = VcpuExit(self.vcpu, generation, reason, args, lrs, immediate, number)
         self.domain.emit(Send(pe, body))
 
     @types.coroutine
     def _call(
-        self, reason: ExitReason, immediate: int, args: tuple[int, int, int, int]
+        self, reason: ExitReason, immediate: int, args: Args, number: int | None = None
     ) -> Generator[None, Any, int]:
         registers = tuple(arg & MASK_64 for arg in args)
-        self.bank.x[:4] = registers
+        self.bank.x[: len(registers)] = registers
+        if number is not None:
+            self.bank.x[HYPERCALL_REGISTER] = number
         self._frames[-1].wait = Wait.ENTRY
-        self._exit(reason, registers, immediate)
+        self._exit(reason, registers, immediate, self.bank.x[HYPERCALL_REGISTER])
         return int((yield))
+
+    async def _hypercall(self, number: Hypercall, args: Args) -> int:
+        return from_register(await self._call(ExitReason.HVC, XEN_HYPERCALL, args, number))
 
     def _trap(self, args: tuple[int, int, int, int]) -> Generator[None, Any, Any]:
         """A stage 2 abort; the target of every trapped load is x0."""

@@ -18,6 +18,9 @@ from proto.messages import (
     BankRead,
     BankWrite,
     FifoData,
+    GuestLoad,
+    GuestStore,
+    Replies,
     Reply,
     VcpuKick,
     VcpuLoad,
@@ -89,6 +92,12 @@ class DomainNode:
                 cpu = self._stopped(src, self._cpu(now, body.vcpu))
                 cpu.bank.write(body.register, body.value, now)
                 self._emit(Send(src, Reply(body.tx)))
+            case GuestLoad(tx, addresses):
+                values = tuple(self._domain.ram.get(address, 0) for address in addresses)
+                self._emit(Send(src, Replies(tx, values)))
+            case GuestStore(tx, addresses, values):
+                self._domain.ram.update(zip(addresses, values, strict=True))
+                self._emit(Send(src, Reply(tx)))
             case BankLost():
                 self._lose(src, self._cpu(now, body.vcpu))
             case Reply(tx, value) | FifoData(tx, value):

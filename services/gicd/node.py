@@ -20,7 +20,7 @@ from proto.messages import (
     Wire,
 )
 from proto.node import ProtocolError
-from proto.platform import GICC_BASE, GICD_BASE, POWER_MODELS, Retention
+from proto.platform import GICC_BASE, GICD_BASE, Retention, retention
 from proto.registers import PerIntid
 from proto.traces import InterruptLost, Unpredictable
 from proto.turn import Effect, Envelope, Send, Trace
@@ -47,7 +47,7 @@ class Gicd:
     def __init__(self, board: Board) -> None:
         platform = board.platform
         self.id: NodeId = GICD_NODE
-        self._retention = POWER_MODELS[board.scenario.power_model][self.id]
+        self._retention = retention(board.scenario.power_model, self.id)
         self._distributor = Distributor(platform.pes, platform.intids)
         self._interfaces = [CpuInterface(cpu, self._distributor) for cpu in platform.cpus]
         self._outputs = [False] * platform.pes

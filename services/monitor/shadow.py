@@ -9,7 +9,7 @@ from functools import cached_property
 from proto.board import Board
 from proto.ids import GICD_NODE, NodeId, cpu_of
 from proto.messages import BankLost, BlockPowered, RegWrite, VcpuExit, VcpuRun
-from proto.platform import POWER_MODELS, Retention
+from proto.platform import Retention, retention
 from proto.scenario import domain_ids
 from proto.traces import (
     AffinityState,
@@ -66,8 +66,7 @@ class Shadow:
         self._counts_at_freeze: dict[int, int] = {}
         self._unpaused_ns: dict[int, int] = {}
         self._unpaused_since_ns: dict[int, int] = dict.fromkeys(domain_ids(board.scenario), 0)
-        model = POWER_MODELS[board.scenario.power_model]
-        self._gic_lost = model[GICD_NODE] is Retention.LOST
+        self._gic_lost = retention(board.scenario.power_model, GICD_NODE) is Retention.LOST
 
     @cached_property
     def traced(self) -> Table:

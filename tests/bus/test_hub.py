@@ -12,7 +12,7 @@ from bus.runner import Runner
 from proto.board import Board
 from proto.codec import encode
 from proto.ids import DRAM, BoardNs, Incarnation, NodeId
-from proto.messages import Load, Reply
+from proto.messages import VERSION, Load, Reply
 from proto.node import ProtocolError
 from proto.traces import ScenarioEnded
 from proto.turn import (
@@ -114,7 +114,7 @@ def bench(tmp_path: Path, board: Board) -> Iterator[Bench]:
 
 def hello(process: str, *nodes: NodeId, composition: str = "c0ffee", **other: object) -> bytes:
     token = str(other.get("token", "secret"))
-    version = int(str(other.get("version", 1)))
+    version = int(str(other.get("version", VERSION)))
     return encode(Hello(process, nodes, ONE, composition, token, 123, version))
 
 

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from bus.frames import Unreachable
 from bus.link import HostLink, HubLink, Limits, LinkError, Terminated, Termination
 
 SOON_S = 0.01
+WHILE_CONNECTING_S = 0.1
 
 
 @pytest.fixture
@@ -45,6 +47,18 @@ def test_a_wait_ends_at_its_deadline(hub: HubLink) -> None:
     """Nothing to receive is no frames, not an error."""
     assert hub.receive(SOON_S) == []
     assert hub.receive(0) == []
+
+
+def test_a_wait_is_not_ended_by_a_connection(hub: HubLink) -> None:
+    """A handshake signals the descriptor, but brings no frame: the wait goes on to its end."""
+    began_s = time.monotonic()
+    link = HostLink(hub.endpoint, Limits(queued_frames=5))
+    try:
+        assert hub.receive(WHILE_CONNECTING_S) == []
+    finally:
+        link.close()
+
+    assert time.monotonic() - began_s >= WHILE_CONNECTING_S
 
 
 def test_frames_of_a_link_stay_in_order(hub: HubLink, host: HostLink) -> None:

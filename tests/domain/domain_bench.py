@@ -8,6 +8,7 @@ from proto.board import Board
 from proto.devices import PL011, RTC
 from proto.el1 import reset_state
 from proto.gic import GICD, LR, PPI_VIRT_TIMER
+from proto.hypercall import WORD
 from proto.ids import DomainId, Incarnation, NodeId, pe_node
 from proto.image import Image
 from proto.messages import (
@@ -19,6 +20,7 @@ from proto.messages import (
     FifoData,
     FifoRead,
     FifoWrite,
+    GuestLoad,
     RegRead,
     RegWrite,
     Reply,
@@ -296,7 +298,10 @@ class FakeXen(Wires):
             case ExitReason.HVC if exit_.immediate == 0:
                 self._psci(exit_.vcpu, exit_.args)
             case ExitReason.HVC:
-                self.hypercalls.append((exit_.immediate, *exit_.args))
+                addresses = tuple(exit_.args[0] + WORD * index for index in range(3))
+                self._send(exit_.vcpu, GuestLoad(self._next_tx(), addresses))
+                words = self.sent[-1][1].values
+                self.hypercalls.append((exit_.immediate, exit_.number, *words))
                 vcpu.result = 0
             case ExitReason.DATA_ABORT:
                 self._trap(exit_)
@@ -313,9 +318,9 @@ class FakeXen(Wires):
                     self.inject(number, value & 0xF)
 
     def _psci(self, caller: int, args: tuple[int, ...]) -> None:
-        function, x1, x2, x3 = args
+        function, x1, x2, x3, _ = args
         vcpu = self.vcpus[caller]
-        self.calls.append(args)
+        self.calls.append(args[:4])
         match function:
             case Psci.CPU_ON:
                 vcpu.result = to_register(self.cpu_on_answer)

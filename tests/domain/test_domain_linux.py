@@ -153,13 +153,13 @@ def test_the_shell_echoes_and_answers() -> None:
 
 
 def test_xen_hptool_is_a_hypercall() -> None:
-    """HVC #0xEA1 with the operation, its action and the CPU."""
+    """HVC #0xEA1, x16 = 35 (sysctl), and a structure: operation, CPU and its action."""
     xen = booted(DOM0)
     xen.run_line("xen-hptool cpu-offline 3", "cpu 3 offline: 0")
     xen.run_line("xen-hptool cpu-online 3", "cpu 3 online: 0")
     xen.run_line("xen-hptool cpu-melt 3", "usage")
 
-    assert xen.hypercalls == [(0xEA1, 14, 1, 3, 0), (0xEA1, 14, 0, 3, 0)]
+    assert xen.hypercalls == [(0xEA1, 35, 14, 3, 1), (0xEA1, 35, 14, 3, 0)]
 
 
 @pytest.mark.parametrize("line", ["xen-hptool cpu-offline 3", "rtcwake -m mem -s 1"])

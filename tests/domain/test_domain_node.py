@@ -132,11 +132,11 @@ def test_a_call_leaves_with_its_registers_and_returns_with_x0() -> None:
 
     wires = entered(program)
     exit_ = exits(wires)[0]
-    assert exit_.args == (1, 2, 3, (1 << 64) - 4)
+    assert exit_.args == (1, 2, 3, (1 << 64) - 4, 0)
     assert (exit_.reason, exit_.immediate) == (ExitReason.HVC, 0xEA1)
 
     exit_ = only_exit(wires.send(PE0, VcpuRun(0, 2, IDLE, result=-3)))
-    assert (exit_.reason, exit_.args) == (ExitReason.SMC, (5, 0, 0, 0))
+    assert (exit_.reason, exit_.args) == (ExitReason.SMC, (5, 0, 0, 0, 0))
     wires.send(PE0, VcpuRun(0, 3, IDLE))
 
     assert seen == [(1 << 64) - 3, 5]

@@ -19,6 +19,9 @@ TICKETS = GUEST_TEXT + 0x40_0000
 RECEIVED = GUEST_TEXT + 0x50_0000
 SAVED_REGISTERS = GUEST_TEXT + 0x60_0000
 
+HYPERCALL_PAGES = GUEST_TEXT + 0x70_0000
+"""A page for each vCPU's hypercall structures."""
+
 PATTERN_WORDS = 16
 TICKET_SLOTS = 64
 RECEIVED_BYTES = 1024
@@ -82,6 +85,14 @@ def ticket_slot(ticket: int) -> int:
 def received_byte(position: int) -> int:
     """Address of the word that holds the console's received byte of this number."""
     return RECEIVED + WORD_BYTES * (position % RECEIVED_BYTES)
+
+
+def structure(cpu: GuestCpu, *words: int) -> int:
+    """Write a hypercall's structure into the executing vCPU's page; gives its address."""
+    address = HYPERCALL_PAGES + PAGE_BYTES * cpu.vcpu
+    for index, word in enumerate(words):
+        cpu.store_word(address + WORD_BYTES * index, word)
+    return address
 
 
 def saved_register(name: str) -> int:

@@ -3,14 +3,13 @@
 from collections.abc import Awaitable, Callable
 
 from proto.devices import RTC
-from proto.hypercall import XEN_HYPERCALL, XEN_SYSCTL_CPU_HOTPLUG, CpuHotplug
+from proto.hypercall import CpuHotplug, Hypercall, Sysctl
 from proto.image import symbol
 from proto.platform import RTC_BASE
-from proto.psci import from_register
 from proto.units import S
 from services.domain.guest_cpu import GuestCpu
 from services.domain.programs.console import has_line, printk, take_line
-from services.domain.programs.memory import Kernel, kernel
+from services.domain.programs.memory import Kernel, kernel, structure
 from services.domain.programs.power import linux_pm_suspend, linux_poweroff
 from services.domain.programs.workload import report, total_rounds
 
@@ -89,8 +88,9 @@ async def sh_xen_hptool(cpu: GuestCpu, words: list[str]) -> None:
         printk(cpu, "xen-hptool: usage: xen-hptool cpu-online|cpu-offline CPU")
         return
     target = int(words[1])
-    x0 = await cpu.hvc(XEN_HYPERCALL, XEN_SYSCTL_CPU_HOTPLUG, HOTPLUG[words[0]], target)
-    printk(cpu, f"cpu {target} {words[0].removeprefix('cpu-')}: {from_register(x0)}")
+    argument = structure(cpu, Sysctl.CPU_HOTPLUG, target, HOTPLUG[words[0]])
+    error = await cpu.hypercall(Hypercall.SYSCTL, argument)
+    printk(cpu, f"cpu {target} {words[0].removeprefix('cpu-')}: {error}")
 
 
 @symbol

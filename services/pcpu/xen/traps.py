@@ -8,11 +8,11 @@ from proto.psci import MASK_64, to_register
 from services.pcpu.pe import Pe
 from services.pcpu.xen.context import save_context
 from services.pcpu.xen.domain import domain_crash, vcpu_block_unless_event_pending
+from services.pcpu.xen.hypercall import do_hypercall
 from services.pcpu.xen.irq import gic_interrupt
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.sched import ctxt_switch_to
 from services.pcpu.xen.softirq import do_softirq
-from services.pcpu.xen.sysctl import do_sysctl
 from services.pcpu.xen.vgic import vgic_sync_to_lrs, vgic_v2_distr_mmio
 from services.pcpu.xen.vpsci import do_vpsci_call
 
@@ -85,7 +85,7 @@ async def enter_hypervisor_from_guest(pe: Pe, vcpu: Vcpu, exit_: VcpuExit) -> No
 @symbol
 async def do_trap_hypercall(pe: Pe, vcpu: Vcpu, exit_: VcpuExit) -> None:
     """HVC and SMC: PSCI by immediate 0, Xen's hypercalls by 0xEA1."""
-    x0, x1, x2, x3 = exit_.args
+    x0, x1, x2, x3, _ = exit_.args
     if exit_.immediate == PSCI_CALL:
         answer = await do_vpsci_call(pe, vcpu, x0, (x1, x2, x3))
         if answer is None:
@@ -93,7 +93,7 @@ async def do_trap_hypercall(pe: Pe, vcpu: Vcpu, exit_: VcpuExit) -> None:
         else:
             pe.result = to_register(answer)
     elif exit_.immediate == XEN_HYPERCALL:
-        pe.result = to_register(await do_sysctl(pe, vcpu, x0, (x1, x2)))
+        pe.result = to_register(await do_hypercall(pe, vcpu, exit_.number, exit_.args))
     else:
         pe.result = MASK_64
 
