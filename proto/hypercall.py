@@ -79,9 +79,9 @@ EVTCHN_BIND_VIRQ = ("virq", "vcpu", "port")
 EVTCHN_SEND = ("port",)
 """struct evtchn_send."""
 EVTCHN_ALLOC_UNBOUND = ("dom", "remote_dom", "port")
-"""struct evtchn_alloc_unbound; `port` is returned: a port of the caller that `remote_dom` may hit.
+"""struct evtchn_alloc_unbound; `port` is returned.
 
-Ports are bound at once: the remote end has the same number.
+It is bound at once, to a port of the same number of `remote_dom`.
 """
 
 EVTCHN_PPI = 31
@@ -95,7 +95,7 @@ STORE_SHUTDOWN = 0
 Written by domain 0's toolstack, which then sends the store's event; taken back by the domain.
 """
 STORE_PORT = 1
-"""Port of each domain's store event, bound to domain 0 from the start."""
+"""Port of each domain's store event, bound from the start to port STORE_PORT + N of domain 0."""
 
 
 class Sysctl(IntEnum):

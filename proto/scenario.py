@@ -46,7 +46,7 @@ class DomainSpec(Spec, frozen=True, kw_only=True):
     name: str = ""
     arch: GuestArch = GuestArch.AARCH64
     control: bool | None = None
-    memory_mb: int = 256
+    memory_mb: int = 32
     watchdog_s: int = 0
     suspend_allowed: bool = True
 

@@ -1,13 +1,45 @@
 """The saved EL1 state of a vCPU in `struct vcpu` (xen/arch/arm/domain.c)."""
 
+from typing import NamedTuple
+
 from msgspec.structs import replace
 
 from proto import timer
-from proto.el1 import flatten, reset_state, unflatten, word_index
+from proto.el1 import SYSREGS, flatten, reset_state, unflatten, word_index
+from proto.ids import DomainId
 from proto.image import symbol
 from proto.messages import AtomicOp, El1State
 from services.pcpu.pe import Pe
 from services.pcpu.xen.memory import Vcpu
+
+RESET_BY_RESUME = ("SCTLR_EL1", "TTBR0_EL1", "TTBR1_EL1", "TCR_EL1")
+"""EL1 registers that a resume sets, whatever else it leaves alone."""
+
+
+class ResumeContext(NamedTuple):
+    """What SYSTEM_SUSPEND was given: where a domain starts again, and with which x0."""
+
+    entry: int
+    context_id: int
+
+
+@symbol
+async def store_resume_context(pe: Pe, vcpu: Vcpu, resume: ResumeContext) -> None:
+    """Keep a vCPU's resume context in RAM."""
+    cells = pe.xen.vcpu[vcpu.index]
+    await pe.store_burst((cells.resume_entry, cells.resume_context_id), resume)
+
+
+@symbol
+async def arch_domain_resume(pe: Pe, domain: DomainId) -> None:
+    """Apply the resume context that a domain has attached, if any, to its wake vCPU.
+
+    A domain that was suspended by hypercall has none and goes on behind the call.
+    """
+    attached = pe.xen.domains[domain].resume_vcpu
+    index = await pe.atomic(AtomicOp.SWAP, attached, 0)
+    if index:
+        await apply_reset(pe, pe.xen.vcpus[index - 1])
 
 
 @symbol
@@ -60,7 +92,7 @@ async def apply_reset(pe: Pe, vcpu: Vcpu) -> None:
     cells = pe.xen.vcpu[vcpu.index]
     entry, context_id = await pe.load_burst((cells.resume_entry, cells.resume_context_id))
     state = await load_context(pe, vcpu)
-    await store_context(pe, vcpu, _reset(state, entry, context_id))
+    await store_context(pe, vcpu, await reset_vcpu_state(pe, vcpu, state, entry, context_id))
 
 
 @symbol
@@ -81,7 +113,28 @@ async def context_to_run(pe: Pe, vcpu: Vcpu) -> tuple[El1State, int]:
     if not pending:
         return state, generation
     await pe.store(cells.reset_pending, 0)
-    return _reset(state, entry, context_id), generation
+    return await reset_vcpu_state(pe, vcpu, state, entry, context_id), generation
+
+
+@symbol
+async def reset_vcpu_state(
+    pe: Pe, vcpu: Vcpu, state: El1State, entry: int, context_id: int
+) -> El1State:
+    """The state at a resume entry."""
+    return _reset(state, entry, context_id)
+
+
+@symbol
+async def reset_vcpu_state_and_keep(
+    pe: Pe, vcpu: Vcpu, state: El1State, entry: int, context_id: int
+) -> El1State:
+    """Since 2025-11 a reset leaves what it does not name as it was saved: VBAR, MAIR, TPIDR, ..."""
+    fresh = _reset(state, entry, context_id)
+    kept = (
+        new if name in RESET_BY_RESUME else saved
+        for name, new, saved in zip(SYSREGS, fresh.sysregs, state.sysregs, strict=True)
+    )
+    return replace(fresh, sysregs=tuple(kept))
 
 
 def _reset(state: El1State, entry: int, context_id: int) -> El1State:

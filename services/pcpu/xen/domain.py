@@ -1,26 +1,29 @@
-"""Domains and vCPUs: pausing, waking, blocking (xen/common/domain.c, xen/common/sched/core.c)."""
+"""Domains and vCPUs: pause, wake, shut down, resume (xen/common/domain.c, sched/core.c)."""
 
 from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
+from proto.hypercall import Errno, ShutdownReason, Virq
 from proto.ids import CpuIndex, DomainId
 from proto.image import symbol
 from proto.messages import AtomicOp
-from proto.traces import PauseCount
+from proto.traces import DomainShutdown, PauseCount
 from services.pcpu.pe import Pe
 from services.pcpu.xen.console import printk
 from services.pcpu.xen.gic import send_sgi_event_check
 from services.pcpu.xen.memory import Vcpu
+from services.pcpu.xen.shutdown import hwdom_shutdown
 from services.pcpu.xen.softirq import Softirq, cpu_raise_softirq
-from services.pcpu.xen.spinlock import spin_lock_irqsave, spin_unlock_irqrestore
+from services.pcpu.xen.spinlock import (
+    spin_lock,
+    spin_lock_irqsave,
+    spin_unlock,
+    spin_unlock_irqrestore,
+)
 
 VPF_BLOCKED = 1 << 0
 VPF_DOWN = 1 << 1
 """Bits of `vcpu.pause_flags` (xen/include/xen/sched.h)."""
-
-SHUTDOWN_POWEROFF = 1
-SHUTDOWN_CRASH = 4
-"""Reasons in `domain.shutdown_code`, plus one: 0 means that the domain has not shut down."""
 
 
 class Scheduled(NamedTuple):
@@ -180,15 +183,105 @@ async def domain_unpause(pe: Pe, domain: DomainId) -> None:
 async def domain_crash(pe: Pe, domain: DomainId, why: str) -> None:
     """Stop a domain for good because it did what no domain may."""
     await printk(pe, f"domain_crash d{domain}: {why}")
-    await pe.store(pe.xen.domains[domain].shutdown_code, SHUTDOWN_CRASH)
-    await domain_pause_nosync(pe, domain)
+    await domain_shutdown(pe, domain, ShutdownReason.CRASH)
+
+
+# -- shutdown and resume
 
 
 @symbol
-async def domain_shutdown(pe: Pe, domain: DomainId, is_hardware: bool) -> None:
-    """Stop a domain that switches itself off; with the hardware domain goes the machine."""
-    if is_hardware:
-        await printk(pe, "Hardware Dom0 halted: halting machine")
-        await pe.links["call_psci_system_off"](pe)
-    await pe.store(pe.xen.domains[domain].shutdown_code, SHUTDOWN_POWEROFF)
-    await domain_pause_nosync(pe, domain)
+async def domain_shutdown(pe: Pe, domain: DomainId, reason: ShutdownReason) -> int:
+    """Shut a domain down for a reason; the first reason stays. Gives 0.
+
+    The domain is in progress until each of its vCPUs is paused, then complete. With a hardware
+    domain that ends goes the machine.
+    """
+    cells = pe.xen.domains[domain]
+    await spin_lock(pe, cells.shutdown_lock)
+    before = await pe.compare_and_swap(cells.shutdown_code, 0, reason + 1)
+    code = ShutdownReason(before - 1) if before else reason
+    if pe.xen.vcpus_of(domain)[0].is_hardware:
+        await hwdom_shutdown(pe, domain, code)
+    if not await pe.load(cells.is_shutting_down):
+        await pe.store(cells.is_shutting_down, 1)
+        pe.trace(DomainShutdown(domain, "in_progress", code.name.lower()))
+        for vcpu in pe.xen.vcpus_of(domain):
+            await vcpu_pause_nosync(pe, vcpu)
+            await pe.store(pe.xen.vcpu[vcpu.index].paused_for_shutdown, 1)
+        await domain_finalise_shutdown(pe, domain, code)
+    await spin_unlock(pe, cells.shutdown_lock)
+    return 0
+
+
+@symbol
+async def domain_finalise_shutdown(pe: Pe, domain: DomainId, code: ShutdownReason) -> None:
+    """Every vCPU is paused for the shutdown: it is complete, and the toolstack hears of it.
+
+    Source: xen/common/domain.c, __domain_finalise_shutdown.
+    """
+    cells = pe.xen.domains[domain]
+    # In the turn that sends the change: another CPU may act on it before this one has its answer.
+    pe.trace(DomainShutdown(domain, "complete", code.name.lower()))
+    await pe.store(cells.is_shut_down, 1)
+    port = await pe.load(cells.suspend_evtchn)
+    if code is ShutdownReason.SUSPEND and port:
+        await pe.links["evtchn_send"](pe, domain, port)
+    else:
+        await pe.links["send_global_virq"](pe, Virq.DOM_EXC)
+
+
+@symbol
+async def domain_resume(pe: Pe, domain: DomainId) -> None:
+    """Take a shutdown back: the domain goes on at its resume entry, or behind its hypercall.
+
+    Waits until no vCPU of it runs: one that is still inside SYSTEM_SUSPEND has not attached its
+    resume context. Source: xen/common/domain.c; xen/arch/arm/domain.c, arch_domain_resume.
+    """
+    cells = pe.xen.domains[domain]
+    await domain_pause(pe, domain)
+    await spin_lock(pe, cells.shutdown_lock)
+    await pe.store_burst((cells.is_shutting_down, cells.is_shut_down), (0, 0))
+    await pe.links["arch_domain_resume"](pe, domain)
+    pe.trace(DomainShutdown(domain, "none"))
+    await pe.store(cells.shutdown_code, 0)
+    for vcpu in pe.xen.vcpus_of(domain):
+        paused = pe.xen.vcpu[vcpu.index].paused_for_shutdown
+        if await pe.atomic(AtomicOp.SWAP, paused, 0):
+            await vcpu_unpause(pe, vcpu)
+    await spin_unlock(pe, cells.shutdown_lock)
+    await domain_unpause(pe, domain)
+
+
+@symbol
+async def shutdown_state(pe: Pe, domain: DomainId) -> tuple[bool, bool, ShutdownReason | None]:
+    """Whether a domain is shutting down, whether it has shut down, and why."""
+    cells = pe.xen.domains[domain]
+    shutting, shut, code = await pe.load_burst(
+        (cells.is_shutting_down, cells.is_shut_down, cells.shutdown_code)
+    )
+    return bool(shutting), bool(shut), ShutdownReason(code - 1) if code else None
+
+
+# -- pausing by a toolstack
+
+
+@symbol
+async def domain_pause_by_systemcontroller(pe: Pe, domain: DomainId) -> int:
+    """Pause a domain for a toolstack; these pauses are counted apart, so that they pair up."""
+    await pe.fetch_add(pe.xen.domains[domain].controller_pause_count, 1)
+    await domain_pause(pe, domain)
+    return 0
+
+
+@symbol
+async def domain_unpause_by_systemcontroller(pe: Pe, domain: DomainId) -> int:
+    """Take a toolstack's pause back; -EINVAL if there is none."""
+    count = pe.xen.domains[domain].controller_pause_count
+    seen = await pe.load(count)
+    while seen:
+        before = await pe.compare_and_swap(count, seen, seen - 1)
+        if before == seen:
+            await domain_unpause(pe, domain)
+            return 0
+        seen = before
+    return -Errno.EINVAL

@@ -3,11 +3,15 @@
 from proto.ids import CpuIndex
 from proto.image import symbol
 from services.pcpu.pe import Pe
-from services.pcpu.xen.continue_hypercall import finish_continuation
 from services.pcpu.xen.idle import idle_loop
 from services.pcpu.xen.memory import pa
 from services.pcpu.xen.setup import start_secondary
-from services.pcpu.xen.suspend import phase, restore_context, resume_from_power_down
+from services.pcpu.xen.suspend import (
+    finish_system_suspend,
+    phase,
+    restore_context,
+    resume_from_power_down,
+)
 
 
 @symbol
@@ -32,6 +36,6 @@ async def hyp_resume(pe: Pe, context_id: int) -> None:
     await pe.enable_mmu(await pe.load(pa(pe.xen.system.init_ttbr)))
     await restore_context(pe)
     phase(pe, "R0", "hyp_resume", "end")
-    await finish_continuation(pe, await resume_from_power_down(pe))
+    await finish_system_suspend(pe, await resume_from_power_down(pe))
     await pe.irq_enable()
     await idle_loop(pe)

@@ -12,6 +12,7 @@ from proto.cells import Cell, Cells, Layout, Length, Record
 from proto.el1 import words
 from proto.ids import CpuIndex, DomainId, NodeId, VcpuIndex, domain_node
 from proto.platform import XEN_DATA
+from proto.scenario import GuestArch, Role
 
 XEN_VIRT_OFFSET = 0x0A00_0000_0000
 """Distance between a physical address and Xen's virtual address of it (directmap and fixmap)."""
@@ -30,6 +31,11 @@ def ioremap(physical: int) -> int:
     return physical + XEN_VIRT_OFFSET
 
 
+EVTCHN_PORTS = 16
+"""Event channel ports of each domain; port 0 is never used."""
+EVTCHN_REMOTE_SHIFT = 8
+
+
 class SystemCells(Record):
     """Globals that are not per CPU."""
 
@@ -44,6 +50,8 @@ class SystemCells(Record):
     scheduler_disabled: Cell
     console_suspended: Cell
     console_sync: Cell
+    suspend_lock: Cell
+    """Serialises the suspend policy with the shutdown it decides about."""
 
 
 class PageTableCells(Record):
@@ -120,7 +128,24 @@ class DomainCells(Record):
 
     lock: Cell
     pause_count: Cell
+    controller_pause_count: Cell
+    """How many of the pauses are a toolstack's."""
+    shutdown_lock: Cell
     shutdown_code: Cell
+    """SHUTDOWN_* plus one; 0 while the domain does not shut down (SHUTDOWN_CODE_INVALID)."""
+    is_shutting_down: Cell
+    is_shut_down: Cell
+    resume_vcpu: Cell
+    """The vCPU whose resume context is attached, by index plus one; 0 for none."""
+    suspend_evtchn: Cell
+    """Port that is raised when the domain has shut down with SHUTDOWN_suspend; 0 for none."""
+    dom_exc_port: Cell
+    """Port that VIRQ_DOM_EXC is bound to; 0 for none."""
+    evtchn_remote: Annotated[Cells, Length("evtchn_ports")]
+    """Port to the other end: its domain plus one and, from EVTCHN_REMOTE_SHIFT, its port.
+
+    0 while the port is free.
+    """
 
 
 class VcpuCells(Record):
@@ -139,6 +164,10 @@ class VcpuCells(Record):
     """The resume context below is to be applied before the vCPU runs again."""
     resume_entry: Cell
     resume_context_id: Cell
+    paused_for_shutdown: Cell
+    runtime_ns: Cell
+    """How long the vCPU had run when it was last switched out."""
+    running_since_ns: Cell
     vgic_pending: Annotated[Cells, Length("vgic_words")]
     vgic_enabled: Annotated[Cells, Length("vgic_words")]
     context: Annotated[Cells, Length("context")]
@@ -168,6 +197,9 @@ class Vcpu:
     number: VcpuIndex
     node: NodeId
     is_hardware: bool
+    is_control: bool = False
+    arch: GuestArch = GuestArch.AARCH64
+    suspend_allowed: bool = True
 
 
 class XenMemory:
@@ -183,6 +215,7 @@ class XenMemory:
             "intid_halves": platform.intids // 16,
             "vgic_words": -(-platform.intids // WORD_BITS),
             "context": words(platform.list_registers),
+            "evtchn_ports": EVTCHN_PORTS,
         }
         self.system = SystemCells(layout, "xen")
         self.page_table = PageTableCells(layout, "xen_pgtable")
@@ -197,14 +230,17 @@ class XenMemory:
         cells: list[VcpuCells] = []
         for spec in sorted(board.scenario.domains, key=lambda spec: spec.id):
             domain = DomainId(spec.id)
-            self.domains[domain] = DomainCells(layout, f"domain[{domain}]")
+            self.domains[domain] = DomainCells(layout, f"domain[{domain}]", sizes)
             for number in range(spec.vcpus):
                 vcpu = Vcpu(
                     len(cells),
                     domain,
                     VcpuIndex(number),
                     domain_node(domain),
-                    domain == 0,
+                    spec.role is Role.HARDWARE,
+                    spec.is_control,
+                    spec.arch,
+                    spec.suspend_allowed,
                 )
                 self.vcpus += (vcpu,)
                 cells.append(VcpuCells(layout, f"vcpu[{domain}][{number}]", sizes))

@@ -77,6 +77,12 @@ async def call_psci_system_off(pe: Pe) -> None:
 
 
 @symbol
+async def call_psci_system_reset(pe: Pe) -> None:
+    """Boot the machine again."""
+    await pe.smc(Psci.SYSTEM_RESET)
+
+
+@symbol
 async def panic(pe: Pe, message: str) -> None:
     """Say why, and take the machine down, as Xen does with `noreboot` (xen/common/panic)."""
     await printk(pe, f"Panic on CPU {pe.cpu}: {message}")

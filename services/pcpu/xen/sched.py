@@ -37,7 +37,8 @@ async def schedule(pe: Pe) -> None:
     if following is not previous:
         await pe.store(percpu.curr, following.index + 1 if following else 0)
         if following is not None:
-            await pe.store(pe.xen.vcpu[following.index].is_running, 1)
+            cells = pe.xen.vcpu[following.index]
+            await pe.store_burst((cells.is_running, cells.running_since_ns), (1, pe.now))
     await spin_unlock(pe, percpu.schedule_lock)
     contended = len(runnable) > 1
     if contended or slice_ends:
@@ -100,7 +101,10 @@ async def ctxt_switch_from(pe: Pe, vcpu: Vcpu) -> None:
         pe.result = None
     await save_context(pe, vcpu, state, pe.generation)
     await virt_timer_save(pe, vcpu, state)
-    await pe.store(pe.xen.vcpu[vcpu.index].is_running, 0)
+    cells = pe.xen.vcpu[vcpu.index]
+    since_ns, before_ns = await pe.load_burst((cells.running_since_ns, cells.runtime_ns))
+    runtime_ns = before_ns + pe.now - since_ns
+    await pe.store_burst((cells.runtime_ns, cells.is_running), (runtime_ns, 0))
 
 
 @symbol

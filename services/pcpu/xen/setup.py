@@ -9,6 +9,7 @@ from services.pcpu.xen.console import console_init, printk
 from services.pcpu.xen.context import store_context
 from services.pcpu.xen.cpu import cpu_up
 from services.pcpu.xen.domain import VPF_DOWN, vcpu_wake
+from services.pcpu.xen.event_channel import evtchn_init
 from services.pcpu.xen.gic_v2 import gicv2_cpu_init, gicv2_dist_init, init_ppis
 from services.pcpu.xen.idle import idle_loop
 from services.pcpu.xen.iommu import iommu_setup
@@ -88,6 +89,8 @@ async def create_domains(pe: Pe) -> None:
             (cells.processor, cells.pause_flags, cells.vgic_enabled[0]),
             (initial_processor(pe.board, vcpu.index), VPF_DOWN if vcpu.number else 0, sgis),
         )
+    for domain in pe.xen.domains:
+        await evtchn_init(pe, domain)
     for vcpu in pe.xen.vcpus:
         await vcpu_wake(pe, vcpu)
     await printk(pe, f"Xen is up with {len(pe.xen.domains)} domains")

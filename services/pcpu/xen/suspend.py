@@ -9,16 +9,26 @@ from dataclasses import dataclass
 
 from proto import traces
 from proto.cells import Cell
+from proto.hypercall import Errno
 from proto.image import symbol
 from proto.messages import AtomicOp
+from proto.scenario import Parking
 from services.pcpu.pe import Pe
 from services.pcpu.xen.console import printk
 from services.pcpu.xen.context import apply_reset
-from services.pcpu.xen.domain import VPF_BLOCKED, domain_pause, domain_unpause, vcpu_wake
+from services.pcpu.xen.continue_hypercall import finish_continuation
+from services.pcpu.xen.domain import (
+    VPF_BLOCKED,
+    domain_pause,
+    domain_resume,
+    domain_unpause,
+    vcpu_wake,
+)
 from services.pcpu.xen.memory import EL2_REGISTERS
 from services.pcpu.xen.mm import update_identity_mapping
 from services.pcpu.xen.psci import bug
 from services.pcpu.xen.state import SystemState, set_system_state
+from services.pcpu.xen.suspend_policy import host_suspend_obstacle
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +52,7 @@ STEPS: dict[str, Step] = {
         Step("system_state", "S0", "system_state_suspend", "R8", "system_state_active"),
         Step("freeze_domains", "S1", "freeze_domains", "R8", "thaw_domains"),
         Step("scheduler_disable", "S2", "scheduler_disable", "R8", "scheduler_enable"),
+        Step("check_host_suspend", "S2", "check_host_suspend"),
         Step(
             "disable_nonboot_cpus",
             "S3",
@@ -96,6 +107,13 @@ async def system_suspend(pe: Pe, initiator: int) -> int:
 async def resume_from_power_down(pe: Pe) -> int:
     """The machine has slept: everything before the step that lies in RAM is taken back."""
     return await unwind(pe, await pe.load(pe.xen.suspend.step), 0)
+
+
+@symbol
+async def finish_system_suspend(pe: Pe, status: int) -> None:
+    """Finish the hypercall that was continued to suspend the host, if one was."""
+    if pe.board.profile.parking is Parking.BLOCK:
+        await finish_continuation(pe, status)
 
 
 @symbol
@@ -199,9 +217,28 @@ async def restore_context(pe: Pe) -> None:
 
 
 @symbol
+async def system_suspend_tasklet(pe: Pe) -> None:
+    """Suspend the host for a domain that has shut down for it; its result goes nowhere."""
+    await system_suspend(pe, await pe.load(pe.xen.suspend.initiator))
+
+
+@symbol
+async def check_host_suspend(pe: Pe) -> int:
+    """Whether the host can suspend, looked at when everything stands still already (2026-04)."""
+    obstacle = await host_suspend_obstacle(pe)
+    if obstacle:
+        await printk(pe, f"System suspend is not possible: {obstacle}")
+        return -Errno.ENOSYS
+    return 0
+
+
+@symbol
 async def resume_initiator(pe: Pe) -> None:
     """The domain that asked for the sleep starts at its resume entry, slept or not (R9)."""
     vcpu = pe.xen.vcpus[await pe.load(pe.xen.suspend.initiator)]
+    if pe.board.profile.parking is Parking.SHUTDOWN:
+        await domain_resume(pe, vcpu.domain)
+        return
     await apply_reset(pe, vcpu)
     await pe.atomic(AtomicOp.CLEAR, pe.xen.vcpu[vcpu.index].pause_flags, VPF_BLOCKED)
     await vcpu_wake(pe, vcpu)

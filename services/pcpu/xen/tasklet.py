@@ -14,11 +14,13 @@ class Tasklet(IntEnum):
 
     STOPMACHINE = 0
     CONTINUE_HYPERCALL = 1
+    SYSTEM_SUSPEND = 2
 
 
 FUNCTIONS: dict[Tasklet, str] = {
     Tasklet.STOPMACHINE: "stopmachine_action",
     Tasklet.CONTINUE_HYPERCALL: "continue_hypercall_tasklet_handler",
+    Tasklet.SYSTEM_SUSPEND: "system_suspend_tasklet",
 }
 """Tasklet to the symbol it runs."""
 

@@ -3,6 +3,7 @@
 from collections.abc import Awaitable, Callable
 
 from proto.el1 import reset_state
+from proto.hypercall import ShutdownReason
 from proto.ids import BOOT_CPU
 from proto.image import symbol
 from proto.messages import AtomicOp
@@ -17,9 +18,15 @@ from proto.psci import (
     PsciError,
     is_smc64,
 )
-from proto.traces import VpsciCall, VpsciResult
+from proto.scenario import GuestArch, Parking, Trigger
+from proto.traces import SuspendPolicy, VpsciCall, VpsciResult
 from services.pcpu.pe import Pe
-from services.pcpu.xen.context import request_reset, store_context
+from services.pcpu.xen.context import (
+    ResumeContext,
+    request_reset,
+    store_context,
+    store_resume_context,
+)
 from services.pcpu.xen.continue_hypercall import Continuation, continue_hypercall_on_cpu
 from services.pcpu.xen.domain import (
     VPF_DOWN,
@@ -30,6 +37,8 @@ from services.pcpu.xen.domain import (
 )
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.spinlock import spin_lock, spin_unlock
+from services.pcpu.xen.suspend_policy import Policy, suspend_policy
+from services.pcpu.xen.tasklet import Tasklet, tasklet_schedule_on_cpu
 from services.pcpu.xen.timer import stop_vcpu_timer
 from services.pcpu.xen.vgic import vgic_clear_pending
 
@@ -46,7 +55,7 @@ async def do_vpsci_call(pe: Pe, vcpu: Vcpu, function: int, args: Args) -> int | 
     entry. Unknown functions give NOT_SUPPORTED.
     """
     handler = HANDLERS.get(function)
-    if handler is None:
+    if handler is None or (is_smc64(function) and vcpu.arch is GuestArch.AARCH32):
         return PsciError.NOT_SUPPORTED
     if not is_smc64(function):
         args = (args[0] & MASK_32, args[1] & MASK_32, args[2] & MASK_32)
@@ -67,7 +76,12 @@ async def do_psci_version(pe: Pe, vcpu: Vcpu, args: Args) -> int:
 @symbol
 async def do_psci_features(pe: Pe, vcpu: Vcpu, args: Args) -> int:
     """PSCI_FEATURES: 0 for what is implemented."""
-    known = args[0] in HANDLERS or args[0] == SMCCC_VERSION
+    function = args[0] & MASK_32
+    known = function in HANDLERS
+    if is_smc64(function) and vcpu.arch is GuestArch.AARCH32:
+        known = False
+    if function in (Psci.SYSTEM_SUSPEND, Psci.SYSTEM_SUSPEND_32):
+        known = known and await system_suspend_supported(pe, vcpu)
     return PsciError.SUCCESS if known else PsciError.NOT_SUPPORTED
 
 
@@ -91,7 +105,7 @@ async def do_psci_cpu_on(pe: Pe, vcpu: Vcpu, args: Args) -> int:
     target = vcpu_of_mpidr(pe, vcpu, args[0])
     if target is None:
         return PsciError.INVALID_PARAMETERS
-    if args[1] & THUMB:
+    if not entry_is_valid(vcpu, args[1]):
         return PsciError.INVALID_ADDRESS
     lock = pe.xen.domains[vcpu.domain].lock
     cells = pe.xen.vcpu[target.index]
@@ -135,24 +149,61 @@ async def do_psci_affinity_info(pe: Pe, vcpu: Vcpu, args: Args) -> int:
 @symbol
 async def do_psci_system_off(pe: Pe, vcpu: Vcpu, args: Args) -> int:
     """SYSTEM_OFF: shut the domain down; the hardware domain takes the machine with it."""
-    await domain_shutdown(pe, vcpu.domain, vcpu.is_hardware)
+    await domain_shutdown(pe, vcpu.domain, ShutdownReason.POWEROFF)
     return PsciError.SUCCESS
 
 
 @symbol
-async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int | None:
-    """SYSTEM_SUSPEND: refusals first, then the domain sleeps, the hardware domain with the host.
+async def do_psci_system_reset(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """SYSTEM_RESET: as SYSTEM_OFF, for another reason."""
+    await domain_shutdown(pe, vcpu.domain, ShutdownReason.REBOOT)
+    return PsciError.SUCCESS
 
-    Source: the 2025-03 series, "xen/arm: Implement PSCI system suspend".
+
+@symbol
+async def system_suspend_supported(pe: Pe, vcpu: Vcpu) -> bool:
+    """Whether a domain has SYSTEM_SUSPEND at all; PSCI_FEATURES says the same.
+
+    The policy may forbid it to a domain. Without the configuration option nobody can suspend the
+    host, and the domain whose call would do that has no such call.
+    """
+    if not vcpu.suspend_allowed:
+        return False
+    return pe.board.scenario.system_suspend or not triggers_host_suspend(pe, vcpu)
+
+
+def triggers_host_suspend(pe: Pe, vcpu: Vcpu) -> bool:
+    """Whether this domain's suspend may be the host's, as the version of the series has it."""
+    if pe.board.profile.trigger is Trigger.HARDWARE:
+        return vcpu.is_hardware
+    return vcpu.is_control
+
+
+@symbol
+async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int | None:
+    """SYSTEM_SUSPEND: refusals first, then the domain is parked, and maybe the host suspends.
+
+    Source: xen/arch/arm/vpsci.c, do_psci_1_0_system_suspend; the 2025-03 and 2026-06 series.
     """
     entry, context_id, _ = args
-    if entry & THUMB:
+    if not entry_is_valid(vcpu, entry):
         return PsciError.INVALID_ADDRESS
-    if not await _all_other_vcpus_down(pe, vcpu):
+    if not await system_suspend_supported(pe, vcpu):
+        return PsciError.NOT_SUPPORTED
+    if not await all_other_vcpus_down(pe, vcpu):
         return PsciError.DENIED
-    cells = pe.xen.vcpu[vcpu.index]
-    await pe.store_burst((cells.resume_entry, cells.resume_context_id), (entry, context_id))
-    if vcpu.is_hardware:
+    # The context is built here and attached when the domain is down.
+    resume = ResumeContext(entry, context_id)
+    if pe.board.profile.parking is Parking.SHUTDOWN:
+        return await suspend_by_shutdown(pe, vcpu, resume)
+    return await suspend_by_blocking(pe, vcpu, resume)
+
+
+@symbol
+async def suspend_by_blocking(pe: Pe, vcpu: Vcpu, resume: ResumeContext) -> int | None:
+    """The 2025-03 design: the vCPU blocks, and any interrupt for it ends that."""
+    await store_resume_context(pe, vcpu, resume)
+    if triggers_host_suspend(pe, vcpu):
         await pe.store(pe.xen.suspend.initiator, vcpu.index)
         error = await continue_hypercall_on_cpu(
             pe, vcpu, BOOT_CPU, Continuation.SYSTEM_SUSPEND, vcpu.index
@@ -164,6 +215,33 @@ async def do_psci_system_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int | None:
     await pe.point(f"vpsci.SYSTEM_SUSPEND d{vcpu.domain}")
     await vcpu_block_unless_event_pending(pe, vcpu)
     return await domain_suspended(pe, vcpu)
+
+
+@symbol
+async def suspend_by_shutdown(pe: Pe, vcpu: Vcpu, resume: ResumeContext) -> int:
+    """Since 2025-09: the domain is shut down with reason suspend until somebody resumes it.
+
+    Policy and shutdown are one critical section: of two control domains that suspend at once the
+    second must see the first one parked. The resume context is attached after the shutdown, so a
+    resume that comes in between has to wait for this vCPU to stop (`domain_resume`).
+    """
+    lock = pe.xen.system.suspend_lock
+    await spin_lock(pe, lock)
+    verdict, why = await suspend_policy(pe, vcpu)
+    pe.trace(SuspendPolicy(vcpu.domain, verdict.value, why))
+    denied = verdict is Policy.DENIED or await domain_shutdown(
+        pe, vcpu.domain, ShutdownReason.SUSPEND
+    )
+    await spin_unlock(pe, lock)
+    if denied:
+        return PsciError.DENIED
+    await pe.point(f"vpsci.SYSTEM_SUSPEND d{vcpu.domain}")
+    await store_resume_context(pe, vcpu, resume)
+    await pe.store(pe.xen.domains[vcpu.domain].resume_vcpu, vcpu.index + 1)
+    if verdict is Policy.HOST:
+        await pe.store(pe.xen.suspend.initiator, vcpu.index)
+        await tasklet_schedule_on_cpu(pe, Tasklet.SYSTEM_SUSPEND, BOOT_CPU)
+    return PsciError.SUCCESS
 
 
 @symbol
@@ -179,7 +257,13 @@ async def domain_suspended_in_place(pe: Pe, vcpu: Vcpu) -> int | None:
     return PsciError.SUCCESS
 
 
-async def _all_other_vcpus_down(pe: Pe, vcpu: Vcpu) -> bool:
+def entry_is_valid(vcpu: Vcpu, entry: int) -> bool:
+    """Whether a domain of this width may start there: only AArch32 has Thumb code."""
+    return vcpu.arch is GuestArch.AARCH32 or not entry & THUMB
+
+
+@symbol
+async def all_other_vcpus_down(pe: Pe, vcpu: Vcpu) -> bool:
     """Whether every other vCPU of the caller's domain is off, looked at under the domain lock."""
     lock = pe.xen.domains[vcpu.domain].lock
     await spin_lock(pe, lock)
@@ -204,6 +288,7 @@ HANDLERS: dict[int, Handler] = {
     Psci.AFFINITY_INFO: do_psci_affinity_info,
     Psci.AFFINITY_INFO_32: do_psci_affinity_info,
     Psci.SYSTEM_OFF: do_psci_system_off,
+    Psci.SYSTEM_RESET: do_psci_system_reset,
     Psci.SYSTEM_SUSPEND: do_psci_system_suspend,
     Psci.SYSTEM_SUSPEND_32: do_psci_system_suspend,
 }
