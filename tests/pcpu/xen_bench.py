@@ -16,10 +16,13 @@ from proto.messages import (
     Barrier,
     Eret,
     FifoWrite,
+    GuestLoad,
+    GuestStore,
     IrqOutput,
     Rail,
     RegRead,
     RegWrite,
+    Replies,
     Reply,
     ResetReason,
     Smc,
@@ -172,6 +175,25 @@ class FakeUart(Fake):
         raise AssertionError(envelope.body)
 
 
+class FakeDomain(Fake):
+    """Guest memory, and nobody in it."""
+
+    def __init__(self, name: str) -> None:
+        super().__init__(name)
+        self.ram: dict[int, int] = {}
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        """copy_from_guest, copy_to_guest."""
+        match envelope.body:
+            case GuestLoad(tx, addresses):
+                values = tuple(self.ram.get(address, 0) for address in addresses)
+                return [Send(envelope.id.src, Replies(tx, values))]
+            case GuestStore(tx, addresses, values):
+                self.ram.update(zip(addresses, values, strict=True))
+                return [Send(envelope.id.src, Reply(tx))]
+        return []
+
+
 class Bench:
     """Runs `programs`, one for each CPU, and keeps every turn."""
 
@@ -188,6 +210,9 @@ class Bench:
         self.memory = XenMemory(self.board)
         self.gic, self.uart = FakeGic(), FakeUart()
         self.turns: list[Turn] = []
+        self.domains = {
+            spec.id: FakeDomain(f"dom{spec.id}") for spec in self.board.scenario.domains
+        }
 
         async def start(pe: Pe, x0: int) -> None:
             await pe.enable_mmu(await create_page_tables(pe))
@@ -200,7 +225,7 @@ class Bench:
             self.uart,
             Fake("iommu"),
             FakeScp(len(programs)),
-            *(Fake(f"dom{spec.id}") for spec in self.board.scenario.domains),
+            *self.domains.values(),
         ]
         for cpu in range(len(programs)):
             nodes += [PeNode(self.board, CpuIndex(cpu), links), FakeFirmware(cpu, smc)]

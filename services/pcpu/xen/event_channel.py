@@ -26,11 +26,16 @@ from proto.platform import DOMAINS_MAX, SHARED_INFO, SHARED_SIZE
 from proto.traces import EventRaised
 from services.pcpu.pe import Pe
 from services.pcpu.xen.guest_access import copy_from_guest, copy_to_guest
-from services.pcpu.xen.memory import EVTCHN_PORTS, EVTCHN_REMOTE_SHIFT, Vcpu, ioremap
+from services.pcpu.xen.memory import (
+    EVTCHN_PORTS,
+    EVTCHN_REMOTE_SHIFT,
+    HARDWARE_DOMAIN,
+    Vcpu,
+    ioremap,
+)
 from services.pcpu.xen.vgic import vgic_inject_irq
 
 FREE = 0
-HARDWARE_DOMAIN = DomainId(0)
 FIRST_DYNAMIC = STORE_PORT + DOMAINS_MAX
 """Ports below are those of the store."""
 

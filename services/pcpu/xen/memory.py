@@ -31,6 +31,8 @@ def ioremap(physical: int) -> int:
     return physical + XEN_VIRT_OFFSET
 
 
+HARDWARE_DOMAIN = DomainId(0)
+
 EVTCHN_PORTS = 16
 """Event channel ports of each domain; port 0 is never used."""
 EVTCHN_REMOTE_SHIFT = 8

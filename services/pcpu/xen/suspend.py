@@ -24,7 +24,7 @@ from services.pcpu.xen.domain import (
     domain_unpause,
     vcpu_wake,
 )
-from services.pcpu.xen.memory import EL2_REGISTERS
+from services.pcpu.xen.memory import EL2_REGISTERS, HARDWARE_DOMAIN, Vcpu
 from services.pcpu.xen.mm import update_identity_mapping
 from services.pcpu.xen.psci import bug
 from services.pcpu.xen.state import SystemState, set_system_state
@@ -233,9 +233,21 @@ async def check_host_suspend(pe: Pe) -> int:
 
 
 @symbol
+async def initiating_vcpu(pe: Pe) -> Vcpu:
+    """The vCPU whose SYSTEM_SUSPEND suspended the host."""
+    return pe.xen.vcpus[await pe.load(pe.xen.suspend.initiator)]
+
+
+@symbol
+async def initiating_vcpu_is_vcpu0(pe: Pe) -> Vcpu:
+    """The 2025-03 series takes it for vCPU 0 of the hardware domain, whoever called."""
+    return pe.xen.vcpus_of(HARDWARE_DOMAIN)[0]
+
+
+@symbol
 async def resume_initiator(pe: Pe) -> None:
     """The domain that asked for the sleep starts at its resume entry, slept or not (R9)."""
-    vcpu = pe.xen.vcpus[await pe.load(pe.xen.suspend.initiator)]
+    vcpu = await initiating_vcpu(pe)
     if pe.board.profile.parking is Parking.SHUTDOWN:
         await domain_resume(pe, vcpu.domain)
         return
