@@ -122,7 +122,19 @@ class PerCpuCells(Record):
     schedule_lock: Cell
     curr: Cell
     """Index of the current vCPU plus one; 0 is the idle vCPU."""
-    s_timer: Cell
+    timer_running: Cell
+    """The timer whose function this CPU runs, by index plus one; 0 for none."""
+
+
+class TimerCells(Record):
+    """`struct timer` (xen/include/xen/timer.h)."""
+
+    expires: Cell
+    """Deadline in nanoseconds of board time; 0 while the timer is not set."""
+    cpu: Cell
+    function: Cell
+    """Physical address of the function; 0 before `init_timer`."""
+    data: Cell
 
 
 class DomainCells(Record):
@@ -157,9 +169,6 @@ class VcpuCells(Record):
     pause_count: Cell
     processor: Cell
     is_running: Cell
-    timer_deadline: Cell
-    """Deadline of the Xen timer that stands in for the virtual timer; 0 while it is not set."""
-    timer_cpu: Cell
     generation: Cell
     """Number of the last entry into the guest; the next one is higher, on whatever PE."""
     reset_pending: Cell
@@ -247,6 +256,14 @@ class XenMemory:
                 self.vcpus += (vcpu,)
                 cells.append(VcpuCells(layout, f"vcpu[{domain}][{number}]", sizes))
         self.vcpu = tuple(cells)
+        self.s_timer = tuple(TimerCells(layout, f"s_timer[{cpu}]") for cpu in platform.cpus)
+        """CPU to the timer that ends its time slice."""
+        self.virt_timer = tuple(
+            TimerCells(layout, f"virt_timer[{vcpu.domain}][{vcpu.number}]") for vcpu in self.vcpus
+        )
+        """vCPU index to the timer that stands in for its virtual timer."""
+        self.timers = (*self.s_timer, *self.virt_timer)
+        """All timers, in the order of their indexes."""
         self.names = layout.names
         """Virtual address to the name of the cell there."""
 

@@ -61,6 +61,6 @@ async def init_percpu_area(pe: Pe, cpu: CpuIndex) -> int:
     """Clear the per-CPU area of a CPU that comes up; over system suspend it is kept."""
     if await pe.load(pe.xen.system.system_state) != SystemState.RESUME:
         area = pe.xen.percpu[cpu]
-        cells = (area.softirq_pending, area.tasklet_work, area.curr, area.s_timer)
+        cells = (area.softirq_pending, area.tasklet_work, area.curr)
         await pe.store_burst(cells, (0,) * len(cells))
     return 0

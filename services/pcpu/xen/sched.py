@@ -11,14 +11,27 @@ from services.pcpu.xen.context import context_to_run, save_context
 from services.pcpu.xen.domain import vcpu_schedule_lock, vcpu_wake
 from services.pcpu.xen.gic_v2 import gicv2_set_irq_affinity
 from services.pcpu.xen.memory import Vcpu
-from services.pcpu.xen.softirq import Softirq, cpu_raise_softirq
+from services.pcpu.xen.softirq import Softirq, cpu_raise_softirq, raise_softirq
 from services.pcpu.xen.spinlock import spin_lock, spin_unlock, spin_unlock_irqrestore
 from services.pcpu.xen.state import SystemState
-from services.pcpu.xen.timer import set_s_timer
+from services.pcpu.xen.timer import INACTIVE, init_timer, set_timer, stop_timer
 from services.pcpu.xen.vgic import guest_of
 from services.pcpu.xen.vtimer import virt_timer_restore, virt_timer_save
 
 TIME_SLICE_NS = 10 * MS
+
+
+@symbol
+async def scheduler_init(pe: Pe) -> None:
+    """Make the timers that end the CPUs' time slices."""
+    for cpu in pe.board.platform.cpus:
+        await init_timer(pe, pe.xen.s_timer[cpu], "s_timer_fn", cpu, cpu)
+
+
+@symbol
+async def s_timer_fn(pe: Pe, cpu: int) -> None:
+    """The time slice of this CPU has ended; on which CPU the timer was set does not matter."""
+    await raise_softirq(pe, Softirq.SCHEDULE)
 
 
 @symbol
@@ -40,9 +53,11 @@ async def schedule(pe: Pe) -> None:
             cells = pe.xen.vcpu[following.index]
             await pe.store_burst((cells.is_running, cells.running_since_ns), (1, pe.now))
     await spin_unlock(pe, percpu.schedule_lock)
-    contended = len(runnable) > 1
-    if contended or slice_ends:
-        await set_s_timer(pe, pe.now + TIME_SLICE_NS if contended else 0)
+    s_timer = pe.xen.s_timer[pe.cpu]
+    if len(runnable) > 1:
+        await set_timer(pe, s_timer, pe.now + TIME_SLICE_NS)
+    elif slice_ends != INACTIVE:
+        await stop_timer(pe, s_timer)
     if following is not previous:
         await context_switch(pe, previous, following)
     await pe.irq_enable()
@@ -55,7 +70,7 @@ async def runqueue(pe: Pe) -> tuple[list[Vcpu], int]:
     None can while a tasklet waits for the idle vCPU.
     """
     percpu = pe.xen.percpu[pe.cpu]
-    cells = [percpu.tasklet_work, pe.xen.system.scheduler_disabled, percpu.s_timer]
+    cells = [percpu.tasklet_work, pe.xen.system.scheduler_disabled, pe.xen.s_timer[pe.cpu].expires]
     for vcpu in pe.xen.vcpus:
         own = pe.xen.vcpu[vcpu.index]
         domain = pe.xen.domains[vcpu.domain]

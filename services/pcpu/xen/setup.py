@@ -17,10 +17,12 @@ from services.pcpu.xen.memory import initial_processor
 from services.pcpu.xen.mm import create_page_tables, update_identity_mapping
 from services.pcpu.xen.notifier import CpuEvent, cpu_notifier_call_chain
 from services.pcpu.xen.psci import call_psci_cpu_off, psci_init
+from services.pcpu.xen.sched import scheduler_init
 from services.pcpu.xen.smpboot import set_cpu_online
 from services.pcpu.xen.state import SystemState, set_system_state
 from services.pcpu.xen.time import init_timers
 from services.pcpu.xen.traps import init_traps
+from services.pcpu.xen.vtimer import vcpu_vtimer_init
 
 
 @symbol
@@ -44,6 +46,7 @@ async def start_xen(pe: Pe) -> None:
     await psci_init(pe)
     await iommu_setup(pe)
     await pe.irq_enable()
+    await scheduler_init(pe)
     await smp_init_cpus(pe)
     await set_system_state(pe, SystemState.ACTIVE)
     await create_domains(pe)
@@ -89,6 +92,7 @@ async def create_domains(pe: Pe) -> None:
             (cells.processor, cells.pause_flags, cells.vgic_enabled[0]),
             (initial_processor(pe.board, vcpu.index), VPF_DOWN if vcpu.number else 0, sgis),
         )
+        await vcpu_vtimer_init(pe, vcpu, initial_processor(pe.board, vcpu.index))
     for domain in pe.xen.domains:
         await evtchn_init(pe, domain)
     for vcpu in pe.xen.vcpus:

@@ -1,7 +1,8 @@
-"""Xen's per-CPU timers, served by the EL2 physical timer (xen/common/timer.c).
+"""Xen's timers, served by the EL2 physical timer of the CPU each belongs to (xen/common/timer.c).
 
-Each timer is a deadline cell and a CPU: one per vCPU stands in for its virtual timer while it does
-not run, one per CPU ends the time slice.
+A timer is a row of cells: when it expires, on which CPU, and what runs then. Xen keeps the timers
+of a CPU in a heap under a lock. Here one burst reads them all at one point of the memory order, and
+whoever takes the deadline out of its cell runs the timer: none expires twice, none is lost.
 """
 
 from proto import timer as generic_timer
@@ -9,51 +10,99 @@ from proto.cells import Cell
 from proto.ids import CpuIndex
 from proto.image import symbol
 from services.pcpu.pe import Pe
+from services.pcpu.xen.memory import TimerCells
 from services.pcpu.xen.softirq import Softirq, cpu_raise_softirq, raise_softirq
 
 INACTIVE = 0
+"""`expires` of a timer that is not set."""
+
+TIMER_CPU_KILLED = 0xFFFF
+"""`cpu` of a timer that is never to run again (TIMER_CPU_status_killed)."""
 
 
 def timer_cells(pe: Pe) -> tuple[Cell, ...]:
-    """Cells of all timers that may belong to this CPU: its time slice, then two per vCPU."""
-    cells: list[Cell] = [pe.xen.percpu[pe.cpu].s_timer]
-    for vcpu in pe.xen.vcpu:
-        cells += (vcpu.timer_deadline, vcpu.timer_cpu)
-    return tuple(cells)
+    """Deadline and CPU of every timer."""
+    return tuple(cell for timer in pe.xen.timers for cell in (timer.expires, timer.cpu))
 
 
-@symbol
-async def reprogram_timer(pe: Pe) -> None:
+def _mine(pe: Pe, values: tuple[int, ...]) -> list[tuple[int, int]]:
+    """Index and deadline of the set timers of this CPU, among what `timer_cells` held."""
+    return [
+        (at // 2, values[at])
+        for at in range(0, len(values), 2)
+        if values[at] != INACTIVE and values[at + 1] == pe.cpu
+    ]
+
+
+def _program(pe: Pe, values: tuple[int, ...]) -> None:
     """Arm the EL2 timer for the earliest deadline of this CPU, or switch it off."""
-    values = await pe.load_burst(timer_cells(pe))
-    deadlines = [values[0]]
-    deadlines += [values[at] for at in range(1, len(values), 2) if values[at + 1] == pe.cpu]
-    active = [deadline for deadline in deadlines if deadline != INACTIVE]
-    if active:
-        pe.set_cnthp(generic_timer.ENABLE, min(active))
+    mine = _mine(pe, values)
+    if mine:
+        pe.set_cnthp(generic_timer.ENABLE, min(deadline for _, deadline in mine))
     else:
         pe.set_cnthp(0, 0)
 
 
 @symbol
-async def set_vcpu_timer(pe: Pe, index: int, deadline_ns: int) -> None:
-    """Start the timer that stands in for a vCPU's virtual timer, on this CPU."""
-    cells = pe.xen.vcpu[index]
-    await pe.store_burst((cells.timer_deadline, cells.timer_cpu), (deadline_ns, pe.cpu))
-    await reprogram_timer(pe)
+async def reprogram_timer(pe: Pe) -> None:
+    """Arm the EL2 timer for the earliest deadline of this CPU, or switch it off."""
+    _program(pe, await pe.load_burst(timer_cells(pe)))
+
+
+@symbol
+async def init_timer(
+    pe: Pe, timer: TimerCells, function: str, data: int, cpu: CpuIndex | int
+) -> None:
+    """Make a timer that will run a symbol with `data` on a CPU; it is not set yet."""
+    await pe.store_burst(
+        (timer.expires, timer.cpu, timer.function, timer.data),
+        (INACTIVE, cpu, pe.image.address(function), data),
+    )
+
+
+@symbol
+async def set_timer(pe: Pe, timer: TimerCells, expires_ns: int) -> None:
+    """Have a timer expire at a board time, on its own CPU; a killed one stays dead."""
+    await pe.store(timer.expires, expires_ns)
+    values = await pe.load_burst((*timer_cells(pe), timer.cpu))
+    if values[-1] == pe.cpu:
+        _program(pe, values[:-1])
+    elif values[-1] != TIMER_CPU_KILLED:
+        await cpu_raise_softirq(pe, CpuIndex(values[-1]), Softirq.TIMER)
+
+
+@symbol
+async def stop_timer(pe: Pe, timer: TimerCells) -> None:
+    """Forget a timer's deadline; its CPU finds out when the hardware fires for nothing."""
+    await pe.store(timer.expires, INACTIVE)
+
+
+@symbol
+async def kill_timer(pe: Pe, timer: TimerCells) -> None:
+    """Stop a timer for good, and wait until no CPU runs its function."""
+    await pe.store_burst((timer.expires, timer.cpu), (INACTIVE, TIMER_CPU_KILLED))
+    number = pe.xen.timers.index(timer) + 1
+    for cpu in pe.board.platform.cpus:
+        running = pe.xen.percpu[cpu].timer_running
+        while cpu != pe.cpu and await pe.load(running) == number:
+            await pe.wfe(running, number)
+
+
+@symbol
+async def migrate_timer(pe: Pe, timer: TimerCells, cpu: CpuIndex) -> None:
+    """Move a timer to another CPU, whose softirq then looks at it if it is set."""
+    before, expires_ns = await pe.load_burst((timer.cpu, timer.expires))
+    if before in (cpu, TIMER_CPU_KILLED):
+        return
+    await pe.compare_and_swap(timer.cpu, before, cpu)
+    if expires_ns != INACTIVE:
+        await cpu_raise_softirq(pe, cpu, Softirq.TIMER)
 
 
 @symbol
 async def stop_vcpu_timer(pe: Pe, index: int) -> None:
-    """Stop that timer; its CPU finds out when the hardware timer fires for nothing."""
-    await pe.store(pe.xen.vcpu[index].timer_deadline, INACTIVE)
-
-
-@symbol
-async def set_s_timer(pe: Pe, deadline_ns: int) -> None:
-    """Start or stop (deadline 0) the timer that ends this CPU's time slice."""
-    await pe.store(pe.xen.percpu[pe.cpu].s_timer, deadline_ns)
-    await reprogram_timer(pe)
+    """Stop the timer that stands in for a vCPU's virtual timer."""
+    await stop_timer(pe, pe.xen.virt_timer[index])
 
 
 @symbol
@@ -65,29 +114,36 @@ async def htimer_interrupt(pe: Pe) -> None:
 
 @symbol
 async def timer_softirq_action(pe: Pe) -> None:
-    """Run what has expired on this CPU, then arm the hardware for the rest."""
+    """Run what has expired on this CPU, earliest first, then arm the hardware for the rest."""
     values = await pe.load_burst(timer_cells(pe))
-    if values[0] != INACTIVE and values[0] <= pe.now:
-        await pe.store(pe.xen.percpu[pe.cpu].s_timer, INACTIVE)
-        await raise_softirq(pe, Softirq.SCHEDULE)
-    for vcpu in pe.xen.vcpus:
-        deadline, cpu = values[1 + 2 * vcpu.index], values[2 + 2 * vcpu.index]
-        if deadline == INACTIVE or cpu != pe.cpu or deadline > pe.now:
-            continue
-        cell = pe.xen.vcpu[vcpu.index].timer_deadline
-        if await pe.compare_and_swap(cell, deadline, INACTIVE) == deadline:
-            await pe.links["virt_timer_expired"](pe, vcpu)
-    await reprogram_timer(pe)
+    due = [(deadline, index) for index, deadline in _mine(pe, values) if deadline <= pe.now]
+    for deadline, index in sorted(due):
+        await execute_timer(pe, index, deadline)
+    if due:
+        values = await pe.load_burst(timer_cells(pe))
+    _program(pe, values)
+
+
+@symbol
+async def execute_timer(pe: Pe, index: int, deadline_ns: int) -> None:
+    """Take an expired timer and run its function, unless somebody changed it meanwhile."""
+    timer, running = pe.xen.timers[index], pe.xen.percpu[pe.cpu].timer_running
+    # Marked before it is taken: kill_timer must not miss a function that is about to run.
+    await pe.store(running, index + 1)
+    if await pe.compare_and_swap(timer.expires, deadline_ns, INACTIVE) == deadline_ns:
+        function, data = await pe.load_burst((timer.function, timer.data))
+        name = pe.image.at(function)
+        assert name is not None, f"timer {index} expired and was never made"
+        await pe.links[name](pe, data)
+    await pe.store(running, 0)
 
 
 @symbol
 async def migrate_timers_from_cpu(pe: Pe, cpu: CpuIndex) -> int:
-    """Take over the timers of a dead CPU (CPU_DEAD)."""
-    await pe.store(pe.xen.percpu[cpu].s_timer, INACTIVE)
-    cells = pe.xen.vcpu
-    cpus = await pe.load_burst([vcpu.timer_cpu for vcpu in cells])
-    for vcpu, owner in zip(cells, cpus, strict=True):
-        if owner == cpu:
-            await pe.store(vcpu.timer_cpu, pe.cpu)
-    await cpu_raise_softirq(pe, pe.cpu, Softirq.TIMER)
+    """Take over the timers of a dead CPU (CPU_DEAD); `sched_move_timers` takes them back."""
+    owners = await pe.load_burst([timer.cpu for timer in pe.xen.timers])
+    moved = [timer.cpu for timer, owner in zip(pe.xen.timers, owners, strict=True) if owner == cpu]
+    if moved:
+        await pe.store_burst(moved, (pe.cpu,) * len(moved))
+        await cpu_raise_softirq(pe, pe.cpu, Softirq.TIMER)
     return 0
