@@ -7,8 +7,9 @@ from proto.ids import DomainId, VcpuIndex
 from proto.messages import RegRead
 from proto.platform import GICC_BASE, RTC_SPI, TTY_SPI
 from proto.psci import MASK_32, PsciError, error_name, is_smc64, to_register
-from proto.scenario import Role, domain_ids
+from proto.scenario import Parking, Role, domain_ids
 from proto.traces import (
+    DomainShutdown,
     GuestIrq,
     GuestReturned,
     GuestStarted,
@@ -16,6 +17,7 @@ from proto.traces import (
     InterruptLost,
     IntState,
     LineEvent,
+    SuspendPolicy,
     SystemPower,
     VpsciCall,
     VpsciResult,
@@ -42,7 +44,8 @@ class ResumeIsExact(Property):
 
     A start is owed in `PATIENCE_NS` of the time during which the domain is not paused: after
     CPU_ON, from its result; after SYSTEM_SUSPEND, once the attempt to suspend the host is over that
-    the hardware domain asked for, or once an interrupt of the domain's own devices has come.
+    the domain asked for. A domain that sleeps by itself is owed one once an interrupt of its own
+    devices has come, or, where it was parked by a shutdown, once that has been taken back.
     """
 
     name = "I3"
@@ -60,9 +63,13 @@ class ResumeIsExact(Property):
         for domain in domain_ids(shadow.board.scenario):
             self._of(domain, 0).created = True
             self._owner[TTY_SPI + domain] = DomainId(domain)
-        self._hardware = {
-            spec.id for spec in shadow.board.scenario.domains if spec.role is Role.HARDWARE
+        self._parked_by_shutdown = shadow.board.profile.parking is Parking.SHUTDOWN
+        self._initiators = {
+            spec.id
+            for spec in shadow.board.scenario.domains
+            if spec.role is Role.HARDWARE and not self._parked_by_shutdown
         }
+        """Domains whose accepted call suspends the host."""
 
     @property
     def traced(self) -> Table:
@@ -73,6 +80,8 @@ class ResumeIsExact(Property):
             GuestStarted: self._on_started,
             GuestReturned: self._on_returned,
             LineEvent: self._on_line,
+            SuspendPolicy: self._on_policy,
+            DomainShutdown: self._on_shutdown,
         }
 
     def _of(self, domain: int, vcpu: int) -> VcpuCalls:
@@ -177,10 +186,20 @@ class ResumeIsExact(Property):
 
     # -- what is owed
 
+    def _on_policy(self, moment: Moment, event: SuspendPolicy) -> None:
+        """The last control domain that is awake takes the host with it."""
+        if event.decision == "host":
+            self._initiators = {event.domain}
+
+    def _on_shutdown(self, moment: Moment, event: DomainShutdown) -> None:
+        """A shutdown that is taken back ends the sleep it began."""
+        if event.state == "none":
+            self._owe_start(moment, event.domain, "its resume")
+
     def _on_line(self, moment: Moment, event: LineEvent) -> None:
         """An interrupt of its own wakes a domain that sleeps by itself."""
         domain = self._owner.get(event.intid)
-        if domain is None or not event.level:
+        if domain is None or not event.level or self._parked_by_shutdown:
             return
         for (owner, _), calls in sorted(self._vcpus.items()):
             if owner == domain and calls.suspend is not None:
@@ -188,6 +207,8 @@ class ResumeIsExact(Property):
 
     def _look_at_lines(self, moment: Moment, domain: int, call: Call) -> None:
         """One that came between the call and its acceptance counts too, from the acceptance."""
+        if self._parked_by_shutdown:
+            return
         for intid, owner in sorted(self._owner.items()):
             raised = self.shadow.lines.get(intid)
             if owner == domain and raised is not None and raised[0] > call.position:
@@ -199,10 +220,13 @@ class ResumeIsExact(Property):
 
     def attempt_over(self, moment: Moment, attempt: Attempt) -> None:
         """Slept or not, who asked for it starts at its entry (R9)."""
-        because = f"the end of attempt {attempt.number}"
-        for (domain, _), calls in sorted(self._vcpus.items()):
+        for domain in sorted(self._initiators):
+            self._owe_start(moment, domain, f"the end of attempt {attempt.number}")
+
+    def _owe_start(self, moment: Moment, domain: int, because: str) -> None:
+        for (owner, _), calls in sorted(self._vcpus.items()):
             call = calls.suspend
-            if domain not in self._hardware or call is None or call.code != PsciError.SUCCESS:
+            if owner != domain or call is None or call.code != PsciError.SUCCESS:
                 continue
             if call.position < moment.position and call.debt is None:
                 call.debt = self._debt(moment.position, moment.now, domain, because)

@@ -2,6 +2,7 @@
 
 from hand_made import SYSTEM_SUSPEND, Script
 
+from proto.board import Board
 from proto.traces import GuestStarted, VpsciCall, VpsciResult
 
 ENTRY, CONTEXT = 0x4000_0100, 0x77
@@ -11,9 +12,9 @@ TTY1 = 41
 ZEROS = (0,) * 30
 
 
-def booted_with_guests() -> Script:
+def booted_with_guests(of: Board | None = None) -> Script:
     """A booted board whose guests have started."""
-    booted = Script()
+    booted = Script(of)
     booted.boot()
     booted.trace("dom0", started(entry=0x4000_0000, x0=0))
     booted.trace("dom1", started(domain=1, entry=0x4000_0000, x0=0))

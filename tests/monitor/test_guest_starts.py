@@ -1,7 +1,7 @@
 """I3 on hand-made journals: starts that are owed, and when."""
 
 import pytest
-from hand_made import SYSTEM_SUSPEND, Script, texts
+from hand_made import SYSTEM_SUSPEND, Script, board, texts
 from hand_made_guests import (
     CONTEXT,
     CPU_ON,
@@ -13,9 +13,20 @@ from hand_made_guests import (
     cpu_on,
     started,
 )
+from msgspec.structs import replace
 
 from proto.messages import RegWrite
-from proto.traces import GuestIrq, GuestReturned, LineEvent, PauseCount, VpsciCall, VpsciResult
+from proto.scenario import Parking, Trigger
+from proto.traces import (
+    DomainShutdown,
+    GuestIrq,
+    GuestReturned,
+    LineEvent,
+    PauseCount,
+    SuspendPolicy,
+    VpsciCall,
+    VpsciResult,
+)
 from proto.units import S
 
 
@@ -216,3 +227,44 @@ def test_i3_going_on_in_place_is_found_once(script: Script) -> None:
     script.end()
 
     assert len(texts(script.judged(), "I3")) == 1
+
+
+def parked() -> Script:
+    """A booted board that parks domains by shutdown; domain 1's suspend has been accepted."""
+    plain = board()
+    profile = replace(plain.profile, parking=Parking.SHUTDOWN, trigger=Trigger.CONTROL)
+    script = booted_with_guests(replace(plain, profile=profile))
+    call(script, domain=1)
+    script.trace("pe0", DomainShutdown(1, "complete", "suspend"))
+    return script
+
+
+@pytest.mark.parametrize(
+    ("resumed", "property_verdict"), [(False, "not reached"), (True, "violated")]
+)
+def test_i3_a_parked_domain_is_owed_a_start_when_it_is_resumed(
+    resumed: bool, property_verdict: str
+) -> None:
+    """Its own interrupts wake nobody any more."""
+    script = parked()
+    script.trace("tty1", LineEvent(TTY1, True, 1))
+    if resumed:
+        script.trace("pe0", DomainShutdown(1, "none"))
+    script.now += 2 * S
+    script.end()
+
+    assert script.judged().properties["I3"] == property_verdict
+
+
+@pytest.mark.parametrize(("domain", "owed"), [(0, []), (1, ["domain 1 vCPU 0"])])
+def test_i3_the_end_of_an_attempt_owes_a_start_to_who_asked_for_it(
+    domain: int, owed: list[str]
+) -> None:
+    """Whichever control domain was the last."""
+    script = parked()
+    script.trace("pe0", SuspendPolicy(domain, "host"))
+    script.cycle()
+    script.now += 2 * S
+    script.end()
+
+    assert [text[:15] for text in texts(script.judged(), "I3")] == owed
