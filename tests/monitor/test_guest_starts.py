@@ -264,6 +264,7 @@ def test_i3_the_end_of_an_attempt_owes_a_start_to_who_asked_for_it(
     script = parked()
     script.trace("pe0", SuspendPolicy(domain, "host"))
     script.cycle()
+    script.trace("pe0", DomainShutdown(domain, "none"))
     script.now += 2 * S
     script.end()
 
