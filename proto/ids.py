@@ -37,6 +37,8 @@ DRAM = NodeId("dram")
 SCP = NodeId("scp")
 GICD_NODE = NodeId("gicd")
 OPERATOR = NodeId("operator")
+CLIENT = "client"
+"""Process name of a person's command line; its node is `client<N>`."""
 
 
 def pe_node(cpu: int) -> NodeId:
@@ -52,6 +54,16 @@ def el3_node(cpu: int) -> NodeId:
 def domain_node(domain: int) -> NodeId:
     """Node id of a domain's EL1."""
     return NodeId(f"dom{domain}")
+
+
+def client_node(number: int) -> NodeId:
+    """Node id of the how manieth client that joined a running board, from 1."""
+    return NodeId(f"{CLIENT}{number}")
+
+
+def is_client(node: str) -> bool:
+    """Whether a node is a client: it does what a person wants, which no board knows."""
+    return node.startswith(CLIENT) and node.removeprefix(CLIENT).isdecimal()
 
 
 def cpu_of(node: str) -> CpuIndex:

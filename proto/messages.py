@@ -14,6 +14,7 @@ from typing import ClassVar
 import msgspec
 
 from proto.ids import NodeId
+from proto.scenario import Step
 
 VERSION = 2
 """Interface version, carried by every envelope; a change of any message's fields raises it."""
@@ -132,6 +133,16 @@ class Barrier(Message, frozen=True):
 
     tx: int
     link: ClassVar[str] = "device"
+
+
+class TlbInvalidate(Message, frozen=True):
+    """A PE tells another to drop its cached EL2 translations (TLBI ALLE2IS); answered by `Reply`.
+
+    The interconnect answers for a PE without power.
+    """
+
+    tx: int
+    link: ClassVar[str] = "bus"
 
 
 class Reply(Message, frozen=True):
@@ -554,6 +565,61 @@ class PointRelease(Message, frozen=True):
     link: ClassVar[str] = "operator"
 
 
+# -- clients: command lines of people at a board that stays up, to the operator
+
+
+class Operate(Message, frozen=True):
+    """A client asks the operator to carry out a step now; answered by `OperateResult`."""
+
+    tx: int
+    step: Step
+    link: ClassVar[str] = "operator"
+
+
+class AwaitSteps(Message, frozen=True):
+    """A client waits until the scenario's own steps are carried out; answered likewise."""
+
+    tx: int
+    link: ClassVar[str] = "operator"
+
+
+class ReadConsole(Message, frozen=True):
+    """A client asks what a console (-1: Xen's) has printed; answered by `OperateResult`.
+
+    `first` counts lines from 0, or back from the end if it is negative. The answer comes as soon as
+    there is a line, at the latest after `within_ms` of board time.
+    """
+
+    tx: int
+    domain: int
+    first: int
+    within_ms: int = 0
+    link: ClassVar[str] = "operator"
+
+
+class EndScenario(Message, frozen=True):
+    """A client ends a scenario that is open; not answered, the board goes down."""
+
+    link: ClassVar[str] = "operator"
+
+
+class OperateResult(Message, frozen=True):
+    """The operator's answer to a client: what came of it, and the power LED as it is now.
+
+    `status` is the exit status of an `xl` step, -1 without one. `next_line` is the number of the
+    first line that the console has not printed yet. `reason` says why `ok` is false.
+    """
+
+    tx: int
+    ok: bool
+    lines: tuple[str, ...] = ()
+    status: int = -1
+    reason: str = ""
+    power: str = ""
+    next_line: int = 0
+    link: ClassVar[str] = "operator"
+
+
 Body = (
     Load
     | LoadBurst
@@ -565,6 +631,7 @@ Body = (
     | WatchCancel
     | Clean
     | Barrier
+    | TlbInvalidate
     | Reply
     | Replies
     | Abort
@@ -606,5 +673,10 @@ Body = (
     | PowerLed
     | PointReached
     | PointRelease
+    | Operate
+    | AwaitSteps
+    | ReadConsole
+    | EndScenario
+    | OperateResult
 )
 """Every body that an envelope may carry."""

@@ -39,6 +39,17 @@ TTY_SPI = 40
 DOMAINS_MAX = 8
 
 
+def interrupt_sources(domains: tuple[int, ...]) -> dict[int, NodeId]:
+    """SPI to the device that drives it, on a board with these domains."""
+    ttys = {TTY_SPI + domain: NodeId(f"tty{domain}") for domain in domains}
+    return {
+        UART_SPI: NodeId("uart"),
+        RTC_SPI: NodeId("rtc"),
+        IOMMU_SPI: NodeId("iommu"),
+        **ttys,
+    }
+
+
 class Retention(Enum):
     """What happens to a block's state over SYSTEM_SUSPEND."""
 

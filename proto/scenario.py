@@ -131,21 +131,63 @@ class PointAction(Spec, frozen=True, kw_only=True):
 
     point: str
     occurrence: int = 1
-    irq: str | None = None
+    irq: str | int | None = None
     irq_after_us: int = 0
     return_code: int = 0
     hold_us: int = 0
     hold: bool = False
 
 
+class XlCommand(Spec, frozen=True, kw_only=True, rename={"from_domain": "from"}):
+    """Type `xl COMMAND` on a control domain's console and wait for its prompt.
+
+    `status` is the exit status that the prompt has to show, and `any_of` texts of which the output
+    has to contain one; without them any will do.
+    """
+
+    command: str
+    from_domain: int = 0
+    status: int | None = None
+    any_of: tuple[str, ...] = ()
+    within_ms: int = 10_000
+
+    def __post_init__(self) -> None:
+        """Refuse what cannot be typed as one line."""
+        if not self.command.isprintable() or not self.command.strip():
+            raise ValueError(f"xl: command is {self.command!r}, expected one line of text")
+        if len(self.command.encode()) > XL_BYTES_MAX:
+            raise ValueError(f"xl: the command is longer than {XL_BYTES_MAX} bytes")
+
+    @property
+    def line(self) -> str:
+        """What is typed."""
+        return f"xl {self.command}"
+
+
+XL_BYTES_MAX = 200
+"""Far less than a guest's terminal holds before it is read."""
+
+
+class Wake(Spec, frozen=True, kw_only=True):
+    """Press a wake source, a device or its INTID, and wait until the power LED shows `on`."""
+
+    source: str | int
+    within_ms: int = 10_000
+
+
 class Step(Spec, frozen=True, kw_only=True, rename={"type_line": "type"}):
-    """One step of a scenario: exactly one of its fields is given."""
+    """One step of a scenario: exactly one of its fields is given.
+
+    `irq` is a device, or the INTID of one. `wake` is the same, or a `Wake` with a limit.
+    """
 
     type_line: TypeLine | None = None
     expect: ExpectLine | None = None
     power: ExpectPower | None = None
     reached: ExpectPoint | None = None
-    irq: str | None = None
+    xl: XlCommand | None = None
+    irq: str | int | None = None
+    wake: str | int | Wake | None = None
     alarm_ms: int | None = None
     wait_ms: int | None = None
     repeat: "Repeat | None" = None
@@ -155,9 +197,24 @@ class Step(Spec, frozen=True, kw_only=True, rename={"type_line": "type"}):
         given = [name for name in self.__struct_fields__ if getattr(self, name) is not None]
         if len(given) != 1:
             raise ValueError(
-                "a step needs exactly one of type, expect, power, reached, irq, alarm_ms, wait_ms,"
-                " repeat"
+                "a step needs exactly one of type, expect, power, reached, xl, irq, wake, alarm_ms,"
+                " wait_ms, repeat"
             )
+
+    @property
+    def domain(self) -> int | None:
+        """The domain whose console the step is about, if it is about one."""
+        if self.xl is not None:
+            return self.xl.from_domain
+        spec = self.type_line or self.expect
+        return None if spec is None else spec.domain
+
+    @property
+    def waking(self) -> Wake | None:
+        """`wake` in full."""
+        if self.wake is None or isinstance(self.wake, Wake):
+            return self.wake
+        return Wake(source=self.wake)
 
 
 class Repeat(Spec, frozen=True, kw_only=True):
@@ -242,6 +299,8 @@ class Scenario(Spec, frozen=True, kw_only=True):
     points: tuple[PointAction, ...] = ()
     outcomes: tuple[str, ...] = ()
     expected_findings: tuple[Finding, ...] = ()
+    open: bool = False
+    """The board stays up after the last step, until somebody ends the scenario (`torpor up`)."""
 
     def __post_init__(self) -> None:
         """Refuse boards without a hardware domain and steps about domains that do not exist."""
@@ -252,9 +311,9 @@ class Scenario(Spec, frozen=True, kw_only=True):
             raise ValueError(f"domains: ids {ids} are not distinct")
         armed = {action.point for action in self.points}
         for place, step in placed(self.steps):
-            spec = step.type_line or step.expect
-            if spec is not None and spec.domain is not None and spec.domain not in ids:
-                raise ValueError(f"{place}: there is no domain {spec.domain}; there are {ids}")
+            domain = step.domain
+            if domain is not None and domain not in ids:
+                raise ValueError(f"{place}: there is no domain {domain}; there are {ids}")
             if step.reached is not None and step.reached.point not in armed:
                 raise ValueError(
                     f"{place}: nobody stops at {step.reached.point!r}; name it under points too"

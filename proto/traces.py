@@ -260,6 +260,13 @@ class ScenarioStep(TraceEvent, frozen=True):
     text: str
 
 
+class ClientStep(TraceEvent, frozen=True):
+    """The operator begins a step that a client asked for."""
+
+    client: str
+    text: str
+
+
 class ScenarioEnded(TraceEvent, frozen=True):
     """The operator has carried out the scenario; `outcome` is `done` or `failed`."""
 
@@ -299,6 +306,7 @@ TraceBody = (
     | GuestIrq
     | GuestWork
     | ScenarioStep
+    | ClientStep
     | ScenarioEnded
 )
 """Every trace a turn may carry."""

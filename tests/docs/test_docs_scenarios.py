@@ -93,6 +93,8 @@ def test_every_field_of_a_step_has_a_row() -> None:
         "expect": set(contracts.ExpectLine.__struct_fields__),
         "power": set(contracts.ExpectPower.__struct_fields__),
         "reached": set(contracts.ExpectPoint.__struct_fields__),
+        "xl": set(contracts.XlCommand.__struct_encode_fields__),
+        "wake": set(contracts.Wake.__struct_fields__),
         "repeat": set(contracts.Repeat.__struct_fields__),
     }
 
