@@ -598,8 +598,9 @@ class ReadConsole(Message, frozen=True):
 
 
 class EndScenario(Message, frozen=True):
-    """A client ends a scenario that is open; not answered, the board goes down."""
+    """A client ends an open scenario: the board goes down; only a refusal is answered."""
 
+    tx: int
     link: ClassVar[str] = "operator"
 
 

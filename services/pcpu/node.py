@@ -18,6 +18,7 @@ from proto.messages import (
     Reply,
     SmcReturn,
     SysregRead,
+    TlbInvalidate,
     VcpuExit,
     VcpuState,
 )
@@ -31,10 +32,12 @@ from services.pcpu.xen.memory import XenMemory
 
 XEN_PACKAGE = "services.pcpu.xen"
 XEN_MODULES = (
+    "conring",
     "console",
     "context",
     "continue_hypercall",
     "cpu",
+    "cpuerrata",
     "domain",
     "domctl",
     "event_channel",
@@ -42,13 +45,16 @@ XEN_MODULES = (
     "gic_v2",
     "guest_access",
     "head",
+    "heap",
     "hypercall",
     "idle",
     "iommu",
     "irq",
     "mm",
     "notifier",
+    "percpu",
     "psci",
+    "rcupdate",
     "sched",
     "sched_op",
     "setup",
@@ -68,6 +74,7 @@ XEN_MODULES = (
     "vgic",
     "vpsci",
     "vtimer",
+    "watchdog",
 )
 """What is linked into Xen's image."""
 
@@ -111,6 +118,11 @@ class PeNode:
         body = envelope.body
         if isinstance(body, IrqOutput):
             self._irq_line = body.level
+        if isinstance(body, TlbInvalidate):
+            # A PE without power holds no translations: the interconnect answers in its place.
+            if self._pe is not None:
+                self._pe.tlb_invalidated()
+            return [Send(envelope.id.src, Reply(body.tx))]
         if isinstance(body, Rail):
             return self._power_up(now, body) if body.on else self._power_down(now, body)
         pe = self._pe

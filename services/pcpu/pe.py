@@ -17,6 +17,7 @@ from proto.machine import ExternalAbort, Processor, Thread
 from proto.messages import (
     El1State,
     Smc,
+    TlbInvalidate,
     VcpuExit,
     VcpuKick,
     VcpuLoad,
@@ -25,7 +26,7 @@ from proto.messages import (
     Wire,
 )
 from proto.psci import from_register
-from proto.traces import PeHalted, SmcIssued
+from proto.traces import PeHalted, SmcIssued, Unpredictable
 from proto.turn import CancelTimer, Send, SetTimer
 from services.pcpu.xen.memory import XEN_VIRT_OFFSET, Vcpu, XenMemory, pa
 
@@ -34,6 +35,13 @@ PAGE_TABLE_MAGIC = 0x5847_5054
 
 GUEST_REGISTERS = ("VBAR_EL2", "VTCR_EL2", "CPTR_EL2", "HCR_EL2", "CNTHCTL_EL2", "MDCR_EL2")
 """EL2 registers that decide what a guest may do: entering one while they are UNKNOWN halts."""
+
+
+ERRATA_REGISTER = "CPUACTLR_EL1"
+"""Implementation defined: holds the workarounds for errata that guests depend on."""
+
+XEN_VIRT_SIZE = 1 << 32
+"""How much Xen maps behind XEN_VIRT_OFFSET: all physical addresses of a board."""
 
 
 class Pe(Processor):
@@ -74,6 +82,7 @@ class Pe(Processor):
         self._generation = 0
         self._run_tx = 0
         self._kicked = False
+        self._errata_missed = False
 
     # -- memory management
 
@@ -83,8 +92,10 @@ class Pe(Processor):
             if address >= XEN_VIRT_OFFSET:
                 raise ExternalAbort(f"virtual address {address:#x} used with the MMU off")
             return address
-        if address >= XEN_VIRT_OFFSET:
+        if XEN_VIRT_OFFSET <= address < XEN_VIRT_OFFSET + XEN_VIRT_SIZE:
             return address - self._offset
+        if address >= XEN_VIRT_SIZE:
+            raise ExternalAbort(f"translation fault at {address:#x}: not mapped")
         if self._identity:
             return address
         raise ExternalAbort(f"translation fault at {address:#x}: no identity mapping")
@@ -103,8 +114,19 @@ class Pe(Processor):
         self._mmu_on, self._offset, self._identity = True, offset, True
 
     async def flush_tlb(self) -> None:
-        """Take up changes of the page-table record (TLBI ALLE2)."""
+        """Take up changes of the page-table record, on every PE (TLBI ALLE2IS, DSB ISH).
+
+        What is not mapped is in no TLB, so only a mapping that is taken away is broadcast.
+        """
         self._identity = bool(await self.load(self.xen.page_table.identity))
+        if not self._identity:
+            for cpu in self.board.platform.cpus:
+                if cpu != self.cpu:
+                    await self.transact(pe_node(cpu), TlbInvalidate)
+
+    def tlb_invalidated(self) -> None:
+        """Another PE has taken the identity mapping away."""
+        self._identity = False
 
     # -- registers
 
@@ -192,6 +214,10 @@ class Pe(Processor):
         assert self.loaded is not None
         for name in GUEST_REGISTERS:
             self.register(name)
+        if ERRATA_REGISTER not in self.registers and not self._errata_missed:
+            self._errata_missed = True
+            what = f"a guest runs on CPU{self.cpu} without the workarounds for its errata"
+            self.trace(Unpredictable(what, "xen/arch/arm/cpuerrata.c, check_local_cpu_errata"))
         return self._run_vcpu(self.loaded, result)
 
     @types.coroutine

@@ -7,7 +7,12 @@ from proto.ids import CpuIndex
 from proto.platform import GICD_BASE
 from services.pcpu.pe import Pe
 from services.pcpu.xen.softirq import Softirq, cpu_raise_softirq, do_softirq, raise_softirq
-from services.pcpu.xen.tasklet import Tasklet, do_tasklet, tasklet_schedule_on_cpu
+from services.pcpu.xen.tasklet import (
+    do_tasklet,
+    migrate_tasklets_from_cpu,
+    tasklet_init,
+    tasklet_schedule_on_cpu,
+)
 
 OTHER = CpuIndex(1)
 
@@ -78,18 +83,86 @@ def test_another_cpu_is_poked_once() -> None:
 
 
 def test_a_tasklet_runs_where_it_was_scheduled() -> None:
-    """Its work bit is taken before it runs, and the scheduler is asked again afterwards."""
+    """It is taken from the list before it runs, and the scheduler is asked again afterwards."""
     ran: list[tuple[int, int, int]] = []
 
-    async def action(pe: Pe) -> None:
-        ran.append((pe.cpu, await pe.load(pe.xen.percpu[pe.cpu].tasklet_work), 0))
+    async def action(pe: Pe, data: int) -> None:
+        cells = pe.xen.percpu[pe.cpu].tasklet_list
+        ran.append((pe.cpu, data, sum(await pe.load_burst(cells))))
 
     async def program(pe: Pe) -> None:
-        await tasklet_schedule_on_cpu(pe, Tasklet.STOPMACHINE, pe.cpu)
+        tasklet = pe.xen.stopmachine_tasklet[0]
+        await tasklet_init(pe, tasklet, "stopmachine_action", 7)
+        await tasklet_schedule_on_cpu(pe, tasklet, pe.cpu)
         await do_tasklet(pe)
         await do_tasklet(pe)
         ran.append((-1, 0, await pe.load(pe.xen.percpu[pe.cpu].softirq_pending)))
 
     Bench(program, of=board(1), relinked={"stopmachine_action": action})
 
-    assert ran == [(0, 0, 0), (-1, 0, 1 << Softirq.SCHEDULE)]
+    assert ran == [(0, 7, 0), (-1, 0, 1 << Softirq.SCHEDULE)]
+
+
+def test_tasklets_run_in_the_order_they_came_and_each_once() -> None:
+    """One that is scheduled twice moves to where it was scheduled last."""
+    ran: list[int] = []
+
+    async def action(pe: Pe, data: int) -> None:
+        ran.append(data)
+
+    async def program(pe: Pe) -> None:
+        first, second = pe.xen.stopmachine_tasklet
+        for data, tasklet in enumerate((first, second)):
+            await tasklet_init(pe, tasklet, "stopmachine_action", data)
+        for tasklet in (first, second, first):
+            await tasklet_schedule_on_cpu(pe, tasklet, pe.cpu)
+        for _ in range(3):
+            await do_tasklet(pe)
+        ran.append(await pe.load(pe.xen.percpu[0].tasklet_work))
+
+    Bench(program, of=board(2), relinked={"stopmachine_action": action})
+
+    assert ran == [1, 0, 0]
+
+
+def test_a_tasklet_that_is_scheduled_while_it_runs_runs_again() -> None:
+    """Work that comes after the function has looked is not lost."""
+    ran: list[int] = []
+
+    async def action(pe: Pe, data: int) -> None:
+        ran.append(data)
+        if len(ran) == 1:
+            await tasklet_schedule_on_cpu(pe, pe.xen.suspend_tasklet, pe.cpu)
+
+    async def program(pe: Pe) -> None:
+        await tasklet_init(pe, pe.xen.suspend_tasklet, "stopmachine_action", 5)
+        await tasklet_schedule_on_cpu(pe, pe.xen.suspend_tasklet, pe.cpu)
+        for _ in range(3):
+            await do_tasklet(pe)
+
+    Bench(program, relinked={"stopmachine_action": action})
+
+    assert ran == [5, 5]
+
+
+def test_a_dead_cpus_tasklets_move_here() -> None:
+    """In their order, behind what is queued here."""
+    ran: list[int] = []
+
+    async def action(pe: Pe, data: int) -> None:
+        ran.append(data)
+
+    async def program(pe: Pe) -> None:
+        tasklets = pe.xen.tasklets[:3]
+        for data, tasklet in enumerate(tasklets):
+            await tasklet_init(pe, tasklet, "stopmachine_action", data)
+        for tasklet, cpu in zip(tasklets, (OTHER, pe.cpu, OTHER), strict=True):
+            await tasklet_schedule_on_cpu(pe, tasklet, cpu)
+        await migrate_tasklets_from_cpu(pe, OTHER)
+        for _ in range(3):
+            await do_tasklet(pe)
+        ran.append(await pe.load(pe.xen.percpu[OTHER].tasklet_work))
+
+    Bench(program, nothing, relinked={"stopmachine_action": action})
+
+    assert ran == [1, 0, 2, 0]

@@ -7,7 +7,7 @@ from proto.ids import CpuIndex
 from services.pcpu.pe import Pe
 from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.spinlock import spin_lock
-from services.pcpu.xen.stop_machine import stop_machine_run
+from services.pcpu.xen.stop_machine import stop_machine_run, stopmachine_tasklet_init
 from services.pcpu.xen.tasklet import do_tasklet
 
 CPUS = 4
@@ -37,6 +37,8 @@ def test_everybody_stands_still(seed: int, target: int) -> None:
 
     async def boot(pe: Pe) -> None:
         pes[pe.cpu] = pe
+        for cpu in pe.board.platform.cpus:
+            await stopmachine_tasklet_init(pe, cpu)
         await pe.store(pe.xen.system.cpu_online_map, (1 << CPUS) - 1)
         await pe.irq_enable()
         results.append(await stop_machine_run(pe, "take_cpu_down", CpuIndex(target)))

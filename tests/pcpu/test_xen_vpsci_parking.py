@@ -14,12 +14,12 @@ from proto.scenario import GuestArch, Parking, Trigger
 from proto.traces import DomainShutdown, SuspendPolicy
 from services.pcpu.pe import Pe
 from services.pcpu.xen.domain import domain_resume, domain_shutdown, shutdown_state
-from services.pcpu.xen.memory import Vcpu
+from services.pcpu.xen.memory import TaskletCells, Vcpu
 from services.pcpu.xen.suspend_policy import Policy
-from services.pcpu.xen.tasklet import Tasklet
 from services.pcpu.xen.vpsci import do_vpsci_call
 
 ENTRY = 0x4000_0000
+SUSPEND_TASKLET = 0
 
 
 def made(
@@ -54,8 +54,8 @@ class Call:
         self.scheduled: list[tuple[Any, int]] = []
         self.resume: tuple[int, ...] = ()
 
-        async def schedule(pe: Pe, tasklet: Tasklet, cpu: int) -> None:
-            self.scheduled.append((tasklet, cpu))
+        async def schedule(pe: Pe, tasklet: TaskletCells, cpu: int) -> None:
+            self.scheduled.append((pe.xen.tasklets.index(tasklet), cpu))
 
         async def program(pe: Pe) -> None:
             if domain == 0 and of.profile.parking is Parking.SHUTDOWN:
@@ -93,7 +93,7 @@ def test_the_last_control_domain_has_the_host_suspended_by_a_tasklet_on_pcpu_0()
     call = Call(v11(), 0, Psci.SYSTEM_SUSPEND, ENTRY, 0)
 
     assert call.code == PsciError.SUCCESS
-    assert call.scheduled == [(Tasklet.SYSTEM_SUSPEND, 0)]
+    assert call.scheduled == [(SUSPEND_TASKLET, 0)]
     assert call.bench.traces(SuspendPolicy) == [SuspendPolicy(0, "host", "")]
 
 

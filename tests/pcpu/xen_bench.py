@@ -10,6 +10,7 @@ from typing import Any
 from bus.world.sim import World
 from bus.world.strategies import RandomStrategy
 from proto.board import Board
+from proto.devices import SCIF
 from proto.ids import GICD_NODE, SCP, BoardNs, CpuIndex, NodeId, el3_node, pe_node
 from proto.image import Program
 from proto.messages import (
@@ -27,9 +28,10 @@ from proto.messages import (
     ResetReason,
     Smc,
     SmcReturn,
+    TlbInvalidate,
     Wire,
 )
-from proto.platform import XEN_TEXT, Platform
+from proto.platform import UART_BASE, XEN_TEXT, Platform
 from proto.psci import to_register
 from proto.scenario import DomainSpec, PointAction, Profile, Relink, Role, Scenario
 from proto.traces import PeHalted
@@ -99,6 +101,15 @@ class Fake:
         raise AssertionError(timer)
 
 
+class FakePe(Fake):
+    """A PE that stays without power: the interconnect answers for its TLB."""
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        """TLBI, or a wire."""
+        body = envelope.body
+        return [Send(envelope.id.src, Reply(body.tx))] if isinstance(body, TlbInvalidate) else []
+
+
 class FakeScp(Fake):
     """Powers every PE up at the start."""
 
@@ -158,7 +169,7 @@ class FakeGic(Fake):
 
 
 class FakeUart(Fake):
-    """Keeps what is printed."""
+    """A SCIF that sends at once: keeps what is printed."""
 
     def __init__(self) -> None:
         super().__init__("uart")
@@ -170,7 +181,11 @@ class FakeUart(Fake):
             case FifoWrite(_, data):
                 self.text += data.decode()
                 return []
-            case RegWrite(tx) | RegRead(tx):
+            case RegRead(tx, address):
+                idle = SCIF.SCFSR_TDFE | SCIF.SCFSR_TEND
+                value = idle if address == UART_BASE + SCIF.SCFSR.offset else 0
+                return [Send(envelope.id.src, Reply(tx, value))]
+            case RegWrite(tx):
                 return [Send(envelope.id.src, Reply(tx))]
         raise AssertionError(envelope.body)
 
@@ -216,6 +231,7 @@ class Bench:
 
         async def start(pe: Pe, x0: int) -> None:
             await pe.enable_mmu(await create_page_tables(pe))
+            await pe.store(pe.xen.console.serial_up, 1)
             await programs[pe.cpu](pe)
 
         links = {**(relinked or {}), "start": start}
@@ -227,6 +243,7 @@ class Bench:
             FakeScp(len(programs)),
             *self.domains.values(),
         ]
+        nodes += [FakePe(pe_node(cpu)) for cpu in self.board.platform.cpus[len(programs) :]]
         for cpu in range(len(programs)):
             nodes += [PeNode(self.board, CpuIndex(cpu), links), FakeFirmware(cpu, smc)]
         self.world = World(

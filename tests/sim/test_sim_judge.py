@@ -150,7 +150,7 @@ def test_i3_finds_an_accepted_cpu_on_without_its_start(wrong: str, text: str) ->
 def test_i3_finds_an_initiator_that_stays_asleep() -> None:
     """The host is back, its guest is not: nobody takes back the pause of its hypercall."""
 
-    async def finish_continuation(pe: Pe, result: int) -> None:
+    async def finish_continuation(pe: Pe, vcpu: Vcpu, result: int) -> None:
         return
 
     verdict = judged(board(*CYCLE, LONG), {"finish_continuation": finish_continuation})

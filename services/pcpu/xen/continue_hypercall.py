@@ -4,14 +4,16 @@ from enum import Enum
 
 from proto.ids import CpuIndex
 from proto.image import symbol
-from proto.messages import AtomicOp
 from proto.psci import to_register
 from services.pcpu.pe import Pe
 from services.pcpu.xen.context import set_return_register
 from services.pcpu.xen.domain import vcpu_pause_nosync, vcpu_sleep_sync, vcpu_unpause
-from services.pcpu.xen.errno import EBUSY
+from services.pcpu.xen.errno import EINVAL
+from services.pcpu.xen.heap import xfree, xmalloc
 from services.pcpu.xen.memory import Vcpu
-from services.pcpu.xen.tasklet import Tasklet, tasklet_schedule_on_cpu
+from services.pcpu.xen.tasklet import tasklet_init, tasklet_schedule_on_cpu
+
+MIGRATE_INFO = "migrate_info"
 
 
 class Continuation(Enum):
@@ -28,40 +30,45 @@ async def continue_hypercall_on_cpu(
 ) -> int:
     """Pause the calling vCPU and go on with a function in the idle vCPU of a CPU.
 
-    -EBUSY if another vCPU's hypercall is being continued.
+    Each vCPU has a tasklet of its own for this. -EINVAL if the CPU is not online; what is given
+    otherwise is replaced by the function's result.
     """
-    info = pe.xen.continue_info
-    if await pe.compare_and_swap(info.busy, 0, 1):
-        return -EBUSY
+    if not await pe.load(pe.xen.system.cpu_online_map) >> cpu & 1:
+        return -EINVAL
+    await xmalloc(pe, MIGRATE_INFO)
+    info = pe.xen.continue_info[vcpu.index]
+    tasklet = pe.xen.continue_tasklet[vcpu.index]
     address = pe.image.address(function.value)
-    await pe.store_burst((info.function, info.data, info.vcpu), (address, data, vcpu.index))
+    await pe.store_burst((info.function, info.data, info.cpu), (address, data, cpu))
+    await tasklet_init(pe, tasklet, "continue_hypercall_tasklet_handler", vcpu.index)
     await vcpu_pause_nosync(pe, vcpu)
-    await tasklet_schedule_on_cpu(pe, Tasklet.CONTINUE_HYPERCALL, cpu)
+    await tasklet_schedule_on_cpu(pe, tasklet, cpu)
     return 0
 
 
 @symbol
-async def continue_hypercall_tasklet_handler(pe: Pe) -> None:
-    """Wait until the vCPU is descheduled, run the function, hand over its result."""
-    info = pe.xen.continue_info
-    function, data, index = await pe.load_burst((info.function, info.data, info.vcpu))
-    await vcpu_sleep_sync(pe, pe.xen.vcpus[index])
+async def continue_hypercall_tasklet_handler(pe: Pe, index: int) -> None:
+    """Wait until the vCPU is descheduled, run the function, hand over its result.
+
+    -EINVAL if the tasklet has come to another CPU because its own went away.
+    """
+    vcpu = pe.xen.vcpus[index]
+    info = pe.xen.continue_info[index]
+    function, data, cpu = await pe.load_burst((info.function, info.data, info.cpu))
+    await vcpu_sleep_sync(pe, vcpu)
     name = pe.image.at(function)
     assert name is not None
-    result: int = await pe.links[name](pe, data)
-    await finish_continuation(pe, result)
+    result: int = await pe.links[name](pe, data) if cpu == pe.cpu else -EINVAL
+    await finish_continuation(pe, vcpu, result)
 
 
 @symbol
-async def finish_continuation(pe: Pe, result: int) -> None:
+async def finish_continuation(pe: Pe, vcpu: Vcpu, result: int) -> None:
     """Hand the result over and let the calling vCPU run."""
-    info = pe.xen.continue_info
-    function, index = await pe.load_burst((info.function, info.vcpu))
-    vcpu = pe.xen.vcpus[index]
-    name = pe.image.at(function)
+    name = pe.image.at(await pe.load(pe.xen.continue_info[vcpu.index].function))
     assert name is not None
     await hypercall_tasklet_result(pe, vcpu, name, result)
-    await pe.atomic(AtomicOp.SWAP, info.busy, 0)
+    await xfree(pe, MIGRATE_INFO)
     await vcpu_unpause(pe, vcpu)
 
 

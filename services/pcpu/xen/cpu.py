@@ -8,6 +8,7 @@ from services.pcpu.xen.console import printk
 from services.pcpu.xen.errno import EBUSY, EEXIST, EINVAL
 from services.pcpu.xen.notifier import CpuEvent, cpu_notifier_call_chain
 from services.pcpu.xen.psci import bug
+from services.pcpu.xen.rcupdate import rcu_barrier
 from services.pcpu.xen.smpboot import arch_cpu_die, arch_cpu_disable, arch_cpu_up
 from services.pcpu.xen.spinlock import spin_trylock, spin_unlock
 from services.pcpu.xen.stop_machine import stop_machine_run
@@ -27,6 +28,7 @@ async def cpu_down(pe: Pe, cpu: CpuIndex) -> int:
 
 
 async def _cpu_down(pe: Pe, cpu: CpuIndex) -> int:
+    await rcu_barrier(pe)
     error = await cpu_notifier_call_chain(pe, cpu, CpuEvent.DOWN_PREPARE)
     if not error:
         error = await stop_machine_run(pe, "take_cpu_down", cpu)
@@ -85,7 +87,11 @@ async def disable_nonboot_cpus(pe: Pe) -> int:
 
 @symbol
 async def enable_nonboot_cpus(pe: Pe) -> None:
-    """Bring the CPUs back that disable_nonboot_cpus took down (R7); report those that stay off."""
+    """Bring the CPUs back that disable_nonboot_cpus took down (R7); report those that stay off.
+
+    The barrier first: what waits to be freed must be gone before a CPU comes up again.
+    """
+    await rcu_barrier(pe)
     frozen = await pe.load(pe.xen.suspend.frozen_cpus)
     failed: list[CpuIndex] = []
     for cpu in pe.board.platform.cpus:

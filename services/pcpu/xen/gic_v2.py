@@ -15,6 +15,7 @@ from proto.registers import PerIntid
 from services.pcpu.pe import Pe
 from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.gic import GICC_VA, GICD_VA
+from services.pcpu.xen.heap import xfree
 
 ALL = 0xFFFFFFFF
 PRIORITY_IRQ = 0xA0
@@ -78,8 +79,21 @@ async def gicv2_cpu_init(pe: Pe) -> int:
 
 
 @symbol
+async def gic_init_secondary_cpu(pe: Pe) -> int:
+    """Set up this CPU's part of the GIC; a CPU where that fails must not come online."""
+    return await gicv2_cpu_init(pe)
+
+
+@symbol
+async def gic_init_secondary_cpu_unchecked(pe: Pe) -> int:
+    """Before 0102b592f4 (2026-08) nobody looked at the result."""
+    await gicv2_cpu_init(pe)
+    return 0
+
+
+@symbol
 async def init_ppis(pe: Pe, cpu: CpuIndex) -> int:
-    """Request the timer and maintenance PPIs on this CPU (CPU_STARTING)."""
+    """Request the timer and maintenance PPIs on this CPU (init_timer_interrupt, setup_irq)."""
     enable = sum(1 << intid for intid in XEN_PPIS)
     await pe.write(GICD_VA + GICD.ISENABLER.offset, enable)
     return 0
@@ -88,8 +102,22 @@ async def init_ppis(pe: Pe, cpu: CpuIndex) -> int:
 @symbol
 async def release_ppis(pe: Pe, cpu: CpuIndex) -> int:
     """Release the timer and maintenance PPIs of this CPU (CPU_DYING)."""
+    await disable_ppis(pe)
+    return 0
+
+
+@symbol
+async def disable_ppis(pe: Pe) -> None:
+    """Switch Xen's PPIs off on this CPU."""
     enable = sum(1 << intid for intid in XEN_PPIS)
     await pe.write(GICD_VA + GICD.ICENABLER.offset, enable)
+
+
+@symbol
+async def release_ppis_and_free(pe: Pe, cpu: CpuIndex) -> int:
+    """Before eec94999bf (2025-11) release_irq frees the actions, inside stop_machine."""
+    await disable_ppis(pe)
+    await xfree(pe, f"irqaction of PPI {XEN_PPIS[0]}")
     return 0
 
 

@@ -3,6 +3,7 @@
 from proto.ids import CpuIndex
 from proto.image import symbol
 from services.pcpu.pe import Pe
+from services.pcpu.xen.cpuerrata import reapply_boot_cpu_errata
 from services.pcpu.xen.idle import idle_loop
 from services.pcpu.xen.memory import pa
 from services.pcpu.xen.setup import start_secondary
@@ -12,6 +13,7 @@ from services.pcpu.xen.suspend import (
     restore_context,
     resume_from_power_down,
 )
+from services.pcpu.xen.tasklet import do_tasklet_after_sleep
 
 
 @symbol
@@ -35,7 +37,9 @@ async def hyp_resume(pe: Pe, context_id: int) -> None:
     phase(pe, "R0", "hyp_resume", "begin")
     await pe.enable_mmu(await pe.load(pa(pe.xen.system.init_ttbr)))
     await restore_context(pe)
+    await reapply_boot_cpu_errata(pe)
     phase(pe, "R0", "hyp_resume", "end")
     await finish_system_suspend(pe, await resume_from_power_down(pe))
     await pe.irq_enable()
+    await do_tasklet_after_sleep(pe)
     await idle_loop(pe)

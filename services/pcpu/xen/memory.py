@@ -5,10 +5,12 @@ off. A field holds 64 bits. Per-CPU, per-domain and per-vCPU data are records of
 """
 
 from dataclasses import dataclass
+from enum import IntEnum
 from typing import Annotated
 
 from proto.board import Board
-from proto.cells import Cell, Cells, Layout, Length, Record
+from proto.cells import CELL_BYTES, Cell, Cells, Layout, Length, Record
+from proto.devices import IPMMU
 from proto.el1 import words
 from proto.ids import CpuIndex, DomainId, NodeId, VcpuIndex, domain_node
 from proto.platform import XEN_DATA
@@ -33,6 +35,11 @@ def ioremap(physical: int) -> int:
 
 HARDWARE_DOMAIN = DomainId(0)
 
+NR_DOMAIN_WATCHDOG_TIMERS = 2
+
+CONRING_SIZE = 4096
+"""Characters in the console ring."""
+
 EVTCHN_PORTS = 16
 """Event channel ports of each domain; port 0 is never used."""
 EVTCHN_REMOTE_SHIFT = 8
@@ -54,6 +61,18 @@ class SystemCells(Record):
     console_sync: Cell
     suspend_lock: Cell
     """Serialises the suspend policy with the shutdown it decides about."""
+    tasklet_lock: Cell
+    percpu_area: Annotated[Cells, Length("cpus")]
+    """CPU to `PercpuArea`: what `__per_cpu_offset` says of its area."""
+
+
+class PercpuArea(IntEnum):
+    """States of a CPU's per-CPU area."""
+
+    INVALID = 0
+    VALID = 1
+    FREEING = 2
+    """It waits for the end of an RCU grace period."""
 
 
 class PageTableCells(Record):
@@ -78,12 +97,45 @@ class StopMachineCells(Record):
 
 
 class ContinueCells(Record):
-    """`struct migrate_info` of continue_hypercall_on_cpu (xen/common/domain.c)."""
+    """`struct migrate_info` of a vCPU's continue_hypercall_on_cpu (xen/common/domain.c)."""
 
-    busy: Cell
     function: Cell
     data: Cell
-    vcpu: Cell
+    cpu: Cell
+
+
+class TaskletCells(Record):
+    """`struct tasklet` (xen/include/xen/tasklet.h)."""
+
+    function: Cell
+    """Physical address of the function; 0 before `tasklet_init`."""
+    data: Cell
+    scheduled_on: Cell
+    """CPU plus one; 0 while it is not scheduled."""
+    is_running: Cell
+    """CPU plus one while its function runs, and where it is to run again; 0 otherwise."""
+
+
+class RcuCells(Record):
+    """`struct rcu_ctrlblk` (xen/common/rcupdate.c)."""
+
+    lock: Cell
+    cur: Cell
+    """Number of the latest batch, which is under way while `cpumask` is not empty."""
+    completed: Cell
+    cpumask: Cell
+    """CPUs that have not passed a quiescent state in this batch yet."""
+
+
+class RcuHeadCells(Record):
+    """`struct rcu_head`: a callback, and where and for which batch it waits."""
+
+    function: Cell
+    data: Cell
+    cpu: Cell
+    """The CPU that queued it, plus one; 0 while it is not queued."""
+    batch: Cell
+    """0 until it has one."""
 
 
 class SuspendCells(Record):
@@ -124,6 +176,7 @@ class PerCpuCells(Record):
     """Index of the current vCPU plus one; 0 is the idle vCPU."""
     timer_running: Cell
     """The timer whose function this CPU runs, by index plus one; 0 for none."""
+    tasklet_list: Annotated[Cells, Length("tasklets")]
 
 
 class TimerCells(Record):
@@ -160,6 +213,18 @@ class DomainCells(Record):
 
     0 while the port is free.
     """
+
+
+class WatchdogCells(Record):
+    """A domain's watchdogs: `watchdog_lock`, `watchdog_inuse_map` and `watchdog_timer`."""
+
+    lock: Cell
+    inuse_map: Cell
+    timeout_s: Annotated[Cells, Length("watchdogs")]
+    frozen: Cell
+    """How often they have been stopped because their domain cannot run."""
+    left_ns: Annotated[Cells, Length("watchdogs")]
+    """What was left when they were; 0 for one that had expired."""
 
 
 class VcpuCells(Record):
@@ -227,15 +292,16 @@ class XenMemory:
             "vgic_words": -(-platform.intids // WORD_BITS),
             "context": words(platform.list_registers),
             "evtchn_ports": EVTCHN_PORTS,
+            "cpus": platform.pes,
+            "tasklets": 1 + platform.pes + sum(spec.vcpus for spec in board.scenario.domains),
         }
-        self.system = SystemCells(layout, "xen")
+        self.system = SystemCells(layout, "xen", sizes)
         self.page_table = PageTableCells(layout, "xen_pgtable")
         self.stop_machine = StopMachineCells(layout, "stopmachine_data")
-        self.continue_info = ContinueCells(layout, "continue_info")
         self.suspend = SuspendCells(layout, "suspend")
         self.resume_context = ResumeContextCells(layout, "resume_context", sizes)
         self.gic = GicCells(layout, "gicv2_context", sizes)
-        self.percpu = tuple(PerCpuCells(layout, f"percpu[{cpu}]") for cpu in platform.cpus)
+        self.percpu = tuple(PerCpuCells(layout, f"percpu[{cpu}]", sizes) for cpu in platform.cpus)
         self.domains: dict[DomainId, DomainCells] = {}
         self.vcpus: tuple[Vcpu, ...] = ()
         cells: list[VcpuCells] = []
@@ -264,6 +330,26 @@ class XenMemory:
         """vCPU index to the timer that stands in for its virtual timer."""
         self.timers = (*self.s_timer, *self.virt_timer)
         """All timers, in the order of their indexes."""
+        self.continue_info = tuple(
+            ContinueCells(layout, f"continue_info[{vcpu.domain}][{vcpu.number}]")
+            for vcpu in self.vcpus
+        )
+        self.suspend_tasklet = TaskletCells(layout, "suspend_tasklet")
+        self.stopmachine_tasklet = tuple(
+            TaskletCells(layout, f"stopmachine_tasklet[{cpu}]") for cpu in platform.cpus
+        )
+        self.continue_tasklet = tuple(
+            TaskletCells(layout, f"continue_tasklet[{vcpu.domain}][{vcpu.number}]")
+            for vcpu in self.vcpus
+        )
+        self.tasklets = (self.suspend_tasklet, *self.stopmachine_tasklet, *self.continue_tasklet)
+        """All tasklets, in the order of their indexes."""
+        self.rcu = RcuCells(layout, "rcu_ctrlblk")
+        self.percpu_rcu_head = tuple(
+            RcuHeadCells(layout, f"percpu_rcu_head[{cpu}]") for cpu in platform.cpus
+        )
+        self.rcu_heads = self.percpu_rcu_head
+        """All heads, in the order of their indexes."""
         self.names = layout.names
         """Virtual address to the name of the cell there."""
 

@@ -1,5 +1,6 @@
 """Page-table record, identity mapping and init_ttbr (xen/arch/arm/mm.c, arm64/mm.c)."""
 
+from proto.ids import BOOT_CPU
 from proto.image import symbol
 from services.pcpu.pe import PAGE_TABLE_MAGIC, Pe
 from services.pcpu.xen.memory import XEN_VIRT_OFFSET, pa
@@ -14,6 +15,23 @@ async def create_page_tables(pe: Pe) -> int:
         (PAGE_TABLE_MAGIC, XEN_VIRT_OFFSET, 1),
     )
     return pa(table.magic)
+
+
+VTCR_EL2 = 0x8002_3558
+"""Stage 2 control: page size, sizes of input and output addresses."""
+
+
+@symbol
+async def setup_virt_paging_one(pe: Pe) -> None:
+    """Set up stage 2 on this CPU (xen/arch/arm/p2m.c); each CPU has to."""
+    pe.set_register("VTCR_EL2", VTCR_EL2)
+
+
+@symbol
+async def setup_virt_paging_one_at_boot_only(pe: Pe) -> None:
+    """Before 2116030345 (2018) a CPU that came later was forgotten."""
+    if pe.cpu == BOOT_CPU:
+        pe.set_register("VTCR_EL2", VTCR_EL2)
 
 
 @symbol

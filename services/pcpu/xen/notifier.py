@@ -5,7 +5,6 @@ from enum import Enum
 from proto.ids import CpuIndex
 from proto.image import symbol
 from services.pcpu.pe import Pe
-from services.pcpu.xen.state import SystemState
 
 
 class CpuEvent(Enum):
@@ -23,18 +22,20 @@ class CpuEvent(Enum):
 
 
 CPU_CHAIN: dict[CpuEvent, tuple[str, ...]] = {
-    CpuEvent.UP_PREPARE: ("init_percpu_area",),
-    CpuEvent.UP_CANCELED: (),
-    CpuEvent.ONLINE: (),
-    CpuEvent.STARTING: ("init_ppis",),
+    CpuEvent.UP_PREPARE: ("init_percpu_area", "stopmachine_tasklet_init"),
+    CpuEvent.UP_CANCELED: ("free_percpu_area",),
+    CpuEvent.ONLINE: ("sched_move_timers",),
+    CpuEvent.STARTING: (),
     CpuEvent.DOWN_PREPARE: (),
     CpuEvent.DYING: ("release_ppis", "cpu_disable_scheduler"),
     CpuEvent.DOWN_FAILED: (),
     CpuEvent.DEAD: (
         "migrate_timers_from_cpu",
         "migrate_tasklets_from_cpu",
+        "rcu_offline_cpu",
+        "free_percpu_area",
     ),
-    CpuEvent.RESUME_FAILED: ("cpu_disable_scheduler",),
+    CpuEvent.RESUME_FAILED: ("cpu_disable_scheduler", "free_percpu_area"),
 }
 """Event to its callbacks, in order.
 
@@ -53,14 +54,4 @@ async def cpu_notifier_call_chain(pe: Pe, cpu: CpuIndex, event: CpuEvent) -> int
         error: int = await pe.links[callback](pe, cpu)
         if error:
             return error
-    return 0
-
-
-@symbol
-async def init_percpu_area(pe: Pe, cpu: CpuIndex) -> int:
-    """Clear the per-CPU area of a CPU that comes up; over system suspend it is kept."""
-    if await pe.load(pe.xen.system.system_state) != SystemState.RESUME:
-        area = pe.xen.percpu[cpu]
-        cells = (area.softirq_pending, area.tasklet_work, area.curr)
-        await pe.store_burst(cells, (0,) * len(cells))
     return 0

@@ -6,7 +6,7 @@ from proto.machine import Halt
 from proto.psci import Affinity, Psci, PsciError, error_name
 from proto.traces import PeHalted
 from services.pcpu.pe import Pe
-from services.pcpu.xen.console import printk
+from services.pcpu.xen.console import console_force_unlock, printk
 
 
 @symbol
@@ -72,13 +72,15 @@ async def call_psci_system_suspend(pe: Pe) -> int:
 
 @symbol
 async def call_psci_system_off(pe: Pe) -> None:
-    """Switch the machine off."""
+    """Switch the machine off; what was printed leaves first."""
+    await console_force_unlock(pe)
     await pe.smc(Psci.SYSTEM_OFF)
 
 
 @symbol
 async def call_psci_system_reset(pe: Pe) -> None:
-    """Boot the machine again."""
+    """Boot the machine again; what was printed leaves first."""
+    await console_force_unlock(pe)
     await pe.smc(Psci.SYSTEM_RESET)
 
 

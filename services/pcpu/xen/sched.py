@@ -148,6 +148,27 @@ async def scheduler_enable(pe: Pe) -> None:
 
 
 @symbol
+async def sched_move_timers(pe: Pe, cpu: CpuIndex) -> int:
+    """Give a CPU that has come up the timers that belong to it (CPU_ONLINE; 37f82facd6).
+
+    Its time slice, and those of the vCPUs it still has after a suspend: all moved when it died.
+    """
+    owners = await pe.load_burst([vcpu.processor for vcpu in pe.xen.vcpu])
+    own = [pe.xen.s_timer[cpu]]
+    own += [pe.xen.virt_timer[index] for index, owner in enumerate(owners) if owner == cpu]
+    await pe.store_burst([timer.cpu for timer in own], [cpu] * len(own))
+    if any(await pe.load_burst([timer.expires for timer in own])):
+        await cpu_raise_softirq(pe, cpu, Softirq.TIMER)
+    return 0
+
+
+@symbol
+async def sched_move_timers_never(pe: Pe, cpu: CpuIndex) -> int:
+    """Before 37f82facd6 (2022) they stay where they went."""
+    return 0
+
+
+@symbol
 async def cpu_disable_scheduler(pe: Pe, cpu: CpuIndex) -> int:
     """Move the vCPUs of a CPU that goes, and their interrupts, to the boot CPU (CPU_DYING).
 

@@ -92,6 +92,16 @@ async def arch_cpu_disable(pe: Pe) -> None:
 
 
 @symbol
+async def arch_cpu_disable_drain_first(pe: Pe) -> None:
+    """Drain while the interface is still open: work may be added behind the drain (29555668b5)."""
+    await pe.irq_enable()
+    await pe.delay(DRAIN_NS)
+    await pe.irq_disable()
+    await gic_disable_cpu(pe)
+    await set_cpu_online(pe, pe.cpu, False)
+
+
+@symbol
 async def stop_cpu(pe: Pe) -> None:
     """The end of a CPU that is offline: say so, then turn off."""
     await pe.irq_disable()

@@ -13,11 +13,13 @@ class Softirq(IntEnum):
     """Bits of the pending word; a lower one is served first."""
 
     TIMER = 0
-    SCHEDULE = 1
+    RCU = 1
+    SCHEDULE = 2
 
 
 HANDLERS: dict[Softirq, str] = {
     Softirq.TIMER: "timer_softirq_action",
+    Softirq.RCU: "rcu_process_callbacks",
     Softirq.SCHEDULE: "schedule",
 }
 """Softirq to the symbol of its handler."""

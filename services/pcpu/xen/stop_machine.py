@@ -8,7 +8,7 @@ from proto.psci import from_register
 from services.pcpu.pe import Pe
 from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.spinlock import spin_trylock, spin_unlock
-from services.pcpu.xen.tasklet import Tasklet, tasklet_schedule_on_cpu
+from services.pcpu.xen.tasklet import tasklet_init, tasklet_schedule_on_cpu
 
 
 class StopMachineState(IntEnum):
@@ -37,7 +37,7 @@ async def stop_machine_run(pe: Pe, function: str, cpu: CpuIndex) -> int:
         (len(others), pe.image.address(function), cpu, 0, 0, StopMachineState.PREPARE),
     )
     for other in others:
-        await tasklet_schedule_on_cpu(pe, Tasklet.STOPMACHINE, other)
+        await tasklet_schedule_on_cpu(pe, pe.xen.stopmachine_tasklet[other], other)
     await stopmachine_wait_state(pe, len(others))
     await pe.irq_disable()
     await stopmachine_set_state(pe, StopMachineState.DISABLE_IRQ, len(others))
@@ -68,7 +68,14 @@ async def stopmachine_wait_state(pe: Pe, others: int) -> None:
 
 
 @symbol
-async def stopmachine_action(pe: Pe) -> None:
+async def stopmachine_tasklet_init(pe: Pe, cpu: CpuIndex) -> int:
+    """Make the tasklet that holds a CPU (CPU_UP_PREPARE, and at boot for the boot CPU)."""
+    await tasklet_init(pe, pe.xen.stopmachine_tasklet[cpu], "stopmachine_action", cpu)
+    return 0
+
+
+@symbol
+async def stopmachine_action(pe: Pe, cpu: int) -> None:
     """What the other CPUs do, in their tasklet: follow the states until the exit."""
     data = pe.xen.stop_machine
     state: int = StopMachineState.IDLE
@@ -77,8 +84,8 @@ async def stopmachine_action(pe: Pe) -> None:
         if state == StopMachineState.DISABLE_IRQ:
             await pe.irq_disable()
         elif state == StopMachineState.INVOKE:
-            function, cpu = await pe.load_burst((data.fn, data.fn_cpu))
-            if cpu == pe.cpu:
+            function, target = await pe.load_burst((data.fn, data.fn_cpu))
+            if target == pe.cpu:
                 name = pe.image.at(function)
                 assert name is not None
                 await pe.store(data.result, await pe.links[name](pe))

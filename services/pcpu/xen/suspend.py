@@ -113,7 +113,8 @@ async def resume_from_power_down(pe: Pe) -> int:
 async def finish_system_suspend(pe: Pe, status: int) -> None:
     """Finish the hypercall that was continued to suspend the host, if one was."""
     if pe.board.profile.parking is Parking.BLOCK:
-        await finish_continuation(pe, status)
+        vcpu = pe.xen.vcpus[await pe.load(pe.xen.suspend.initiator)]
+        await finish_continuation(pe, vcpu, status)
 
 
 @symbol
@@ -217,7 +218,7 @@ async def restore_context(pe: Pe) -> None:
 
 
 @symbol
-async def system_suspend_tasklet(pe: Pe) -> None:
+async def system_suspend_tasklet(pe: Pe, data: int) -> None:
     """Suspend the host for a domain that has shut down for it; its result goes nowhere."""
     await system_suspend(pe, await pe.load(pe.xen.suspend.initiator))
 

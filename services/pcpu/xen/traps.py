@@ -24,7 +24,6 @@ EL2_SETTINGS = {
     "HSTR_EL2": 0x8000,
     "CPTR_EL2": 0x33FF,
     "HCR_EL2": 0x8028_3E3F,
-    "VTCR_EL2": 0x8002_3558,
     "VTTBR_EL2": 0,
 }
 """EL2 registers that every CPU sets up for itself: traps, stage 2, per-CPU offset."""

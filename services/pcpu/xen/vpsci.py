@@ -38,7 +38,7 @@ from services.pcpu.xen.domain import (
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.spinlock import spin_lock, spin_unlock
 from services.pcpu.xen.suspend_policy import Policy, suspend_policy
-from services.pcpu.xen.tasklet import Tasklet, tasklet_schedule_on_cpu
+from services.pcpu.xen.tasklet import tasklet_schedule_on_cpu
 from services.pcpu.xen.timer import stop_vcpu_timer
 from services.pcpu.xen.vgic import vgic_clear_pending
 
@@ -240,7 +240,7 @@ async def suspend_by_shutdown(pe: Pe, vcpu: Vcpu, resume: ResumeContext) -> int:
     await pe.store(pe.xen.domains[vcpu.domain].resume_vcpu, vcpu.index + 1)
     if verdict is Policy.HOST:
         await pe.store(pe.xen.suspend.initiator, vcpu.index)
-        await tasklet_schedule_on_cpu(pe, Tasklet.SYSTEM_SUSPEND, BOOT_CPU)
+        await tasklet_schedule_on_cpu(pe, pe.xen.suspend_tasklet, BOOT_CPU)
     return PsciError.SUCCESS
 
 
