@@ -15,7 +15,7 @@ from proto.platform import PowerModel
 from proto.units import MS, US
 from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Finding
 from services.monitor.properties import PROPERTIES
-from services.monitor.verdict import AttemptReport, PhaseReport, Verdict
+from services.monitor.verdict import AttemptReport, Loss, PhaseReport, Verdict
 
 EXIT_CODES = {PASS: 0, VIOLATED: 1, INCONCLUSIVE: 3}
 STYLES = {PASS: "green", VIOLATED: "red", INCONCLUSIVE: "yellow"}
@@ -38,6 +38,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     undecided: tuple[str, ...]
     attempts: tuple[AttemptReport, ...]
     phases: tuple[PhaseReport, ...]
+    lost: tuple[Loss, ...]
     sometimes: dict[str, bool]
     messages: int
     turns: int
@@ -124,6 +125,8 @@ def show(report: Report, console: Console) -> None:
         console.print("no attempt to suspend the host")
     for finding in report.findings:
         console.print(_finding(finding), soft_wrap=True)
+    for loss in report.lost:
+        _line(console, "lost: ", f"INTID {loss.intid} in {loss.block} (record {loss.position})")
     for text in report.undecided:
         _line(console, "undecided: ", text)
     verdict = Text(report.verdict, style=f"bold {STYLES[report.verdict]}")

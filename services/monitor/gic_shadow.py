@@ -79,6 +79,10 @@ class GicShadow:
         """ITARGETSR byte of an SPI."""
         return self._fields.get(("targets", SHARED, intid), 0)
 
+    def enabled(self, cpu: int, intid: int) -> bool:
+        """Whether an interrupt is enabled; a private one for this CPU."""
+        return bool(self._fields.get(("enabled", self._bank(cpu, intid), intid)))
+
     def enabled_spis(self) -> list[int]:
         """SPIs that are enabled, in ascending order."""
         return sorted(

@@ -3,8 +3,11 @@
 from dataclasses import dataclass, field
 
 from proto.ids import DomainId, VcpuIndex
+from proto.platform import RTC_SPI, TTY_SPI
 from proto.psci import Psci
+from proto.scenario import domain_ids
 from proto.traces import GuestStarted
+from services.monitor.shadow import Shadow
 
 Vcpu = tuple[DomainId, VcpuIndex]
 
@@ -48,6 +51,14 @@ class VcpuCalls:
     """Its own call without a result yet, and for whom it is."""
     earned: list[Call] = field(default_factory=list)
     """CPU_ON calls for it that are not over: no result yet, or no start."""
+
+
+def device_owners(shadow: Shadow) -> dict[int, DomainId]:
+    """SPI of each device that is a domain's own, to the domain."""
+    owners = {RTC_SPI: DomainId(0)}
+    for domain in domain_ids(shadow.board.scenario):
+        owners[TTY_SPI + domain] = DomainId(domain)
+    return owners
 
 
 def called_for(earned: list[Call], entry: int) -> Call | None:

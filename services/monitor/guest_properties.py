@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from proto.gic import GICC, SGI_COUNT
 from proto.ids import DomainId, VcpuIndex
 from proto.messages import RegRead
-from proto.platform import GICC_BASE, RTC_SPI, TTY_SPI
+from proto.platform import GICC_BASE
 from proto.psci import MASK_32, PsciError, error_name, is_smc64, to_register
 from proto.scenario import Parking, Role, domain_ids
 from proto.traces import (
@@ -33,6 +33,7 @@ from services.monitor.guest_calls import (
     Vcpu,
     VcpuCalls,
     called_for,
+    device_owners,
     wrong_registers,
 )
 from services.monitor.prop import PATIENCE_NS, Ending, Property, names
@@ -58,11 +59,9 @@ class ResumeIsExact(Property):
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
         self._vcpus: dict[Vcpu, VcpuCalls] = {}
-        self._owner = {RTC_SPI: DomainId(0)}
-        """SPI of each device that is a domain's own, to the domain."""
+        self._owner = device_owners(shadow)
         for domain in domain_ids(shadow.board.scenario):
             self._of(domain, 0).created = True
-            self._owner[TTY_SPI + domain] = DomainId(domain)
         self._parked_by_shutdown = shadow.board.profile.parking is Parking.SHUTDOWN
         self._initiators = {
             spec.id
@@ -280,6 +279,8 @@ class Assertion:
     now: int
     count: int
     in_attempt: bool
+    unpaused_ns: int = 0
+    """For how long its owner had been able to run when it came."""
     seen: list[int] = field(default_factory=list)
 
 
@@ -315,6 +316,7 @@ class WakeIsDelivered(Property):
         self._deliveries: dict[int, Delivery] = {
             intid: Delivery() for intid in shadow.board.platform.wake_sources
         }
+        self._owner = device_owners(shadow)
         self._acknowledging = -1
         """Position of the last turn that answered a read of GICC_IAR."""
         self._asleep_since_ns: int | None = None
@@ -358,7 +360,9 @@ class WakeIsDelivered(Property):
         if event.level:
             in_attempt = self.shadow.attempt is not None
             self.reached = self.reached or in_attempt
-            asserted = Assertion(moment.position, moment.now, event.count, in_attempt)
+            owner = self._owner.get(event.intid, -1)
+            could_run_ns = self.shadow.unpaused_ns(owner, moment.now)
+            asserted = Assertion(moment.position, moment.now, event.count, in_attempt, could_run_ns)
             self._high[event.intid] = delivery.assertion = asserted
             delivery.due = True
 
@@ -405,13 +409,23 @@ class WakeIsDelivered(Property):
         """What is still high is lost if it is old, and undecided if it is young."""
         self._check_awake(ending.position, ending.now)
         for intid, assertion in sorted(self._high.items()):
-            if assertion.seen:
+            if assertion.seen or not self.shadow.can_run(self._owner.get(intid, -1)):
+                # Xen keeps it pending for a guest that is paused or shut down.
                 continue
             text = f"{_which(intid, assertion)} had not been delivered at the end"
-            if ending.now - assertion.now > PATIENCE_NS and ending.complete:
+            waited_ns = self._waited_ns(intid, assertion, ending.now)
+            if waited_ns > PATIENCE_NS and ending.complete:
                 self.miss(text, assertion.position, ending.position)
             else:
                 self.undecided.append(text)
+
+    def _waited_ns(self, intid: int, assertion: Assertion, now: int) -> int:
+        """Board time for which its owner could have taken it."""
+        owner = self._owner.get(intid)
+        since_ns = now - assertion.now
+        if owner is None:
+            return since_ns
+        return min(since_ns, self.shadow.unpaused_ns(owner, now) - assertion.unpaused_ns)
 
 
 def _which(intid: int, assertion: Assertion) -> str:

@@ -16,6 +16,7 @@ from proto.traces import (
     Phase,
     SystemSuspendDecision,
     Unpredictable,
+    VcpuPlaced,
 )
 from proto.units import S
 from services.monitor.attempts import Attempt
@@ -278,13 +279,16 @@ class EveryCpuIsBack(Property):
     name = "I7"
     clause = (
         "The online set is restored, or each missing CPU is reported; "
-        "no enabled SPI targets only offline CPUs, be it after a suspend or an unplug"
+        "no enabled SPI targets only offline CPUs and no vCPU is placed on one, "
+        "be it after a suspend or an unplug"
     )
 
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
         self._unplugs: dict[int, Unplug] = {}
         """CPUs that were unplugged, until that has been judged."""
+        self._placed: dict[tuple[int, int], int] = {}
+        """Domain and vCPU to the CPU it was placed on last."""
 
     @property
     def traced(self) -> Table:
@@ -292,6 +296,7 @@ class EveryCpuIsBack(Property):
         return {
             Online: self._on_online,
             PePower: self._on_pe_power,
+            VcpuPlaced: self._on_placed,
             IntState: lambda moment, event: self._judge_unplugs(moment.position, moment.now),
         }
 
@@ -304,6 +309,11 @@ class EveryCpuIsBack(Property):
         unplug = self._unplugs.get(cpu_of(moment.node))
         if unplug is not None and not event.on:
             unplug.off_ns = moment.now
+
+    def _on_placed(self, moment: Moment, event: VcpuPlaced) -> None:
+        """Targets of interrupts are seen at the GIC itself."""
+        if event.intid < 0:
+            self._placed[event.domain, event.vcpu] = event.cpu
 
     def _judge_unplugs(self, position: int, now: int) -> None:
         """Judge each unplug that is old enough; one inside an attempt waits for its end."""
@@ -319,12 +329,15 @@ class EveryCpuIsBack(Property):
                 self.miss(late, unplug.position, position)
 
     def _stranded(self, among: int = -1) -> Iterator[str]:
-        """Enabled SPIs that target any of these CPUs, a mask, and none that is online."""
+        """What looks at any of these CPUs, a mask, and at none that is online: SPIs and vCPUs."""
         mask = sum(1 << cpu for cpu in self.shadow.online)
         for intid in self.shadow.gic.enabled_spis():
             targets = self.shadow.gic.targets(intid)
             if targets & among and not targets & mask:
                 yield f"INTID {intid} targets {targets:#04x}, of which no CPU is online"
+        for (domain, vcpu), cpu in sorted(self._placed.items()):
+            if among >> cpu & 1 and cpu not in self.shadow.online:
+                yield f"domain {domain} vCPU {vcpu} is placed on CPU{cpu}, which is offline"
 
     def attempt_over(self, moment: Moment, attempt: Attempt) -> None:
         """Compare with what was before S0."""

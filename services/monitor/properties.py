@@ -1,5 +1,6 @@
 """The properties, in the order in which they are reported."""
 
+from services.monitor.domain_properties import SleepersSleep, WatchdogsSpareSleepers
 from services.monitor.guest_properties import ResumeIsExact, WakeIsDelivered, WorkloadIsIntact
 from services.monitor.host_properties import (
     AloneAtTheEnd,
@@ -15,6 +16,7 @@ from services.monitor.run_properties import (
     OutcomesAreAllowed,
     ScenarioIsDone,
 )
+from services.monitor.sleep_properties import NoHeapWithIrqsOff, NoTimerWakes
 
 PROPERTIES: tuple[type[Property], ...] = (
     AloneAtTheEnd,
@@ -24,6 +26,10 @@ PROPERTIES: tuple[type[Property], ...] = (
     WakeIsDelivered,
     EverythingBalances,
     EveryCpuIsBack,
+    NoTimerWakes,
+    WatchdogsSpareSleepers,
+    SleepersSleep,
+    NoHeapWithIrqsOff,
     WorkloadIsIntact,
     NoPanic,
     OutcomesAreAllowed,

@@ -15,6 +15,7 @@ from proto.traces import (
     AffinityState,
     ConsoleSync,
     CpuMissing,
+    DomainShutdown,
     FrozenCpus,
     IntState,
     LineEvent,
@@ -23,6 +24,7 @@ from proto.traces import (
     PePower,
     Phase,
     SmcIssued,
+    SuspendPolicy,
     SystemPower,
     SystemState,
     SystemSuspendDecision,
@@ -44,6 +46,10 @@ class Shadow:
         self.system_power = "on"
         self.console_depth = 0
         self.pause_counts: dict[int, int] = {}
+        self.shutdown: dict[int, str] = {}
+        """Domains that shut down or have, with the reason by name."""
+        self.initiator: int | None = None
+        """The domain whose SYSTEM_SUSPEND the policy has taken for the host's, last."""
         self.frozen_cpus = 0
         """`frozen_cpus` as Xen stored it last."""
         self.online: set[int] = set()
@@ -83,6 +89,8 @@ class Shadow:
             CpuMissing: self._on_cpu_missing,
             FrozenCpus: self._on_frozen_cpus,
             PauseCount: self._on_pause_count,
+            DomainShutdown: self._on_domain_shutdown,
+            SuspendPolicy: self._on_policy,
             ConsoleSync: self._on_console_sync,
             IntState: self._on_int_state,
             LineEvent: self._on_line,
@@ -110,7 +118,7 @@ class Shadow:
         return None
 
     def unpaused_ns(self, domain: int, now: int) -> int:
-        """Board time so far during which nobody had paused a domain."""
+        """Board time so far during which a domain was neither paused nor shut down."""
         since = self._unpaused_since_ns.get(domain, now)
         return self._unpaused_ns.get(domain, 0) + max(0, now - since)
 
@@ -216,15 +224,33 @@ class Shadow:
     # -- domains
 
     def _on_pause_count(self, moment: Moment, event: PauseCount) -> None:
-        self._unpaused_ns[event.domain] = self.unpaused_ns(event.domain, moment.now)
-        if event.count:
-            self._unpaused_since_ns.pop(event.domain, None)
-        else:
-            self._unpaused_since_ns[event.domain] = moment.now
         self.pause_counts[event.domain] = event.count
+        self._count_time(moment, event.domain)
         thawing = self.attempt is not None and "R8" in self.attempt.begun
         if thawing and event.count < self._counts_at_freeze.get(event.domain, 0):
             self.frozen.pop(event.domain, None)
+
+    def _on_domain_shutdown(self, moment: Moment, event: DomainShutdown) -> None:
+        if event.state == "none":
+            self.shutdown.pop(event.domain, None)
+        else:
+            self.shutdown[event.domain] = event.code
+        self._count_time(moment, event.domain)
+
+    def _on_policy(self, moment: Moment, event: SuspendPolicy) -> None:
+        if event.decision == "host":
+            self.initiator = event.domain
+
+    def can_run(self, domain: int) -> bool:
+        """Whether a domain is neither paused nor shut down."""
+        return not self.pause_counts.get(domain) and domain not in self.shutdown
+
+    def _count_time(self, moment: Moment, domain: int) -> None:
+        self._unpaused_ns[domain] = self.unpaused_ns(domain, moment.now)
+        if self.can_run(domain):
+            self._unpaused_since_ns[domain] = moment.now
+        else:
+            self._unpaused_since_ns.pop(domain, None)
 
     def _on_vcpu_run(self, moment: Moment, body: VcpuRun) -> None:
         self.running[domain_of(moment.node), body.vcpu] = moment.position

@@ -6,7 +6,7 @@ import msgspec
 
 from proto.board import Board
 from proto.scenario import Finding as KnownFinding
-from proto.traces import ScenarioEnded
+from proto.traces import InterruptLost, ScenarioEnded, TraceBody
 from proto.turn import Trace, Turn
 from services.monitor.attempts import Attempt, Span
 from services.monitor.evidence import Evidence, Feed, HubNote, Links
@@ -41,12 +41,21 @@ class AttemptReport(msgspec.Struct, frozen=True, kw_only=True):
     end_ns: int | None
 
 
+class Loss(msgspec.Struct, frozen=True, kw_only=True):
+    """An interrupt that a block held when it lost its power, with the journal position."""
+
+    intid: int
+    block: str
+    position: int
+
+
 class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     """What a journal proves.
 
     `verdict` is `pass`, `violated` (by a finding that is not expected) or `inconclusive`, and
     `trouble` says why the journal decides no more. `properties` maps names to `pass`, `violated`,
-    `inconclusive` or `not reached`. `sometimes` names interleavings and whether they occurred.
+    `inconclusive` or `not reached`. `lost` lists interrupts that were latched in a block when its
+    power was cut. `sometimes` names interleavings and whether they occurred.
     """
 
     verdict: str
@@ -56,6 +65,7 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     undecided: tuple[str, ...]
     attempts: tuple[AttemptReport, ...]
     phases: tuple[PhaseReport, ...]
+    lost: tuple[Loss, ...]
     sometimes: dict[str, bool]
     turns: int
     messages: int
@@ -74,6 +84,7 @@ class Judge:
         self._world = world
         self._starvation = Starvation()
         self._position = -1
+        self._lost: list[Loss] = []
         self._turns = 0
         self._now = 0
         self._ended = False
@@ -90,10 +101,17 @@ class Judge:
             if self._world == "live":
                 self._starvation.turn(record)
             for effect in record.effects:
-                if isinstance(effect, Trace) and isinstance(effect.event, ScenarioEnded):
-                    self._ended = True
+                if isinstance(effect, Trace):
+                    self._look_at(effect.event)
         else:
             self._hub(record)
+
+    def _look_at(self, event: TraceBody) -> None:
+        if isinstance(event, ScenarioEnded):
+            self._ended = True
+        elif isinstance(event, InterruptLost):
+            loss = Loss(intid=event.intid, block=event.block, position=self._position)
+            self._lost.append(loss)
 
     def _hub(self, note: HubNote) -> None:
         self._now = max(self._now, note.now_ns)
@@ -128,6 +146,7 @@ class Judge:
             undecided=tuple(text for found in self.properties for text in found.undecided),
             attempts=tuple(_attempt(attempt) for attempt in self.shadow.attempts),
             phases=tuple(_phase(span) for span in self.shadow.spans),
+            lost=tuple(self._lost),
             sometimes=self._sometimes.reached,
             turns=self._turns,
             messages=self._links.messages,

@@ -6,7 +6,7 @@ from bus.journal import Header, HubEvent, Journal, Record
 from proto.board import Board
 from proto.ids import Incarnation, NodeId
 from proto.platform import Platform
-from proto.scenario import DomainSpec, Finding, Profile, Role, Scenario, Step
+from proto.scenario import DomainSpec, Finding, Parking, Profile, Role, Scenario, Step
 from proto.traces import (
     AffinityState,
     ConsoleSync,
@@ -28,7 +28,9 @@ SYSTEM_SUSPEND = 0xC400000E
 CPU_OFF = 0x84000002
 
 
-def board(expected: tuple[Finding, ...] = (), **scenario: Any) -> Board:
+def board(
+    expected: tuple[Finding, ...] = (), parking: Parking = Parking.BLOCK, **scenario: Any
+) -> Board:
     """Two PEs and two domains."""
     return Board(
         scenario=Scenario(
@@ -42,6 +44,7 @@ def board(expected: tuple[Finding, ...] = (), **scenario: Any) -> Board:
             name="hand",
             title="",
             suspend_steps=(),
+            parking=parking,
             expected_findings=expected,
         ),
         code="none",
