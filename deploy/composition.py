@@ -117,9 +117,9 @@ def _domain(board: Board, domain: DomainId) -> Node:
 
 
 def _uart(board: Board) -> Node:
-    from services.devices.uart import Uart
+    from services.devices.uart import uart
 
-    return Uart(board)
+    return uart(board)
 
 
 def _rtc(board: Board) -> Node:
@@ -129,9 +129,9 @@ def _rtc(board: Board) -> Node:
 
 
 def _iommu(board: Board) -> Node:
-    from services.devices.iommu import Iommu
+    from services.devices.iommu import iommu
 
-    return Iommu(board)
+    return iommu(board)
 
 
 def _tty(board: Board, domain: DomainId) -> Node:

@@ -144,6 +144,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     bus_timeout_ns: int = 5_000_000_000
     wake_sources: tuple[int, ...] = (RTC_SPI, TTY_SPI, TTY_SPI + 1, TTY_SPI + 2)
     console: ConsoleDriver = ConsoleDriver.SCIF
+    console_baud: int = 921_600
+    """Speed of Xen's console in bits a second; a byte is ten."""
     iommu: IommuDriver = IommuDriver.IPMMU_VMSA
     iommu_msi: bool = False
     """SMMUv3 signals by MSIs, which it cannot restore (Xen blocks host suspend then)."""
@@ -158,6 +160,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             raise ValueError(f"intids: {self.intids} is not a multiple of 32 from 64 to 992")
         if not 1 <= self.list_registers <= 64:
             raise ValueError(f"list_registers: {self.list_registers} is not in 1 to 64")
+        if not 1_200 <= self.console_baud <= 4_000_000:
+            raise ValueError(f"console_baud: {self.console_baud} is not in 1200 to 4000000")
         for field in self.latencies.__struct_fields__:
             low, high = getattr(self.latencies, field)
             if not 0 <= low <= high:

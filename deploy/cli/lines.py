@@ -8,7 +8,7 @@ import msgspec
 
 from bus.journal import Journal, Record
 from proto.board import Board
-from proto.devices import IOMMU, PL011, RTC
+from proto.devices import CONSOLES, IOMMUS, PL011, RTC
 from proto.gic import GICC, GICD
 from proto.messages import Attributes, Body
 from proto.platform import DEVICE_SIZE as FRAME_SIZE
@@ -132,9 +132,9 @@ def _frames(board: Board) -> tuple[Frame, ...]:
     return (
         (GICD_BASE, "gicd", RegisterMap(GICD)),
         (GICC_BASE, "gicc", RegisterMap(GICC)),
-        (UART_BASE, "uart", serial),
+        (UART_BASE, "uart", RegisterMap(CONSOLES[board.platform.console])),
         (RTC_BASE, "rtc", RegisterMap(RTC)),
-        (IOMMU_BASE, "iommu", RegisterMap(IOMMU)),
+        (IOMMU_BASE, "iommu", RegisterMap(IOMMUS[board.platform.iommu])),
         *(
             (TTY_BASE + domain * FRAME_SIZE, f"tty{domain}", serial)
             for domain in domain_ids(board.scenario)

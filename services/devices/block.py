@@ -67,6 +67,7 @@ class Device:
         if handler is None:
             raise ProtocolError(f"{self.id} cannot take {envelope.body} from {envelope.id.src}")
         self.now = now
+        self.begin()
         handler(envelope.id.src, envelope.body)
         return self.end()
 
@@ -78,6 +79,9 @@ class Device:
         """Reset values of the device's registers; told when power was lost."""
 
     # -- for subclasses
+
+    def begin(self) -> None:
+        """The turn begins; a device with something of its own under way catches up."""
 
     def end(self) -> Sequence[Effect]:
         """The turn ends: all its effects."""

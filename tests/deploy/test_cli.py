@@ -473,7 +473,7 @@ def test_journal_cat_names_what_lies_at_an_address(journal: Path) -> None:
     assert "addresses=(0x" in text
     assert "address=0xf9010104 <gicd+0x104 GICD_ISENABLER>" in text
     assert "<gicc+0xc GICC_IAR>" in text
-    assert "FifoWrite(address=0xff000000 <uart+0x0 UARTDR>" in text
+    assert "FifoWrite(address=0xff00000c <uart+0xc SCFTDR>" in text
     assert "Smc(tx=" in text
     assert "function=0xc400000e" in text
     assert "op=ADD" in text

@@ -16,15 +16,30 @@ from proto.messages import (
     WakeLine,
     Wire,
 )
+from proto.platform import ConsoleDriver, IommuDriver, Platform
 from proto.registers import Word
 from proto.traces import LineEvent, TraceEvent
 from proto.turn import CancelTimer, Effect, Envelope, MessageId, Send, SetTimer, Trace
 from services.devices.block import Device
 
 
-def board(power_model: str = "all-lost") -> Board:
-    """As much of a board as a device looks at."""
-    return cast(Board, SimpleNamespace(scenario=SimpleNamespace(power_model=power_model)))
+def board(
+    power_model: str = "all-lost",
+    console: ConsoleDriver = ConsoleDriver.SCIF,
+    iommu: IommuDriver = IommuDriver.IPMMU_VMSA,
+    iommu_msi: bool = False,
+) -> Board:
+    """As much of a board as a device looks at; a byte takes 10 us on its console."""
+    platform = Platform(
+        name="bench",
+        clusters=(1,),
+        console=console,
+        console_baud=1_000_000,
+        iommu=iommu,
+        iommu_msi=iommu_msi,
+    )
+    scenario = SimpleNamespace(power_model=power_model)
+    return cast(Board, SimpleNamespace(scenario=scenario, platform=platform))
 
 
 class Bench:
@@ -54,6 +69,11 @@ class Bench:
         self.now = self.timers.pop(timer)
         for effect in self.device.on_timer(BoardNs(self.now), timer):
             self._take(effect, "")
+
+    def run(self) -> None:
+        """Let board time pass until the device waits for nothing."""
+        while self.timers:
+            self.fire(min(self.timers, key=lambda name: self.timers[name]))
 
     def at(self, row: Word) -> int:
         """Physical address of a register."""

@@ -2,13 +2,23 @@
 
 import pytest
 from device_bench import Bench, board
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from proto.devices import PL011
+from proto.devices import PL011, SCIF
 from proto.messages import Abort, FifoData, FifoRead, FifoWrite, RaiseLine, SerialInput
-from proto.platform import DEVICE_SIZE, TTY_BASE, TTY_SPI, UART_BASE, UART_SPI
+from proto.platform import (
+    DEVICE_SIZE,
+    TTY_BASE,
+    TTY_SPI,
+    UART_BASE,
+    UART_SPI,
+    ConsoleDriver,
+)
+from proto.registers import Word
 from proto.traces import InterruptLost, Unpredictable
 from services.devices.tty import Tty
-from services.devices.uart import Uart
+from services.devices.uart import uart
 
 ENABLED = PL011.CR_UARTEN | PL011.CR_TXE | PL011.CR_RXE
 SPI = TTY_SPI + 1
@@ -22,16 +32,17 @@ def tty() -> Bench:
     return bench
 
 
-def uart(power_model: str = "all-lost") -> Bench:
-    """Xen's port, enabled."""
-    bench = Bench(Uart(board(power_model)), UART_BASE)
-    bench.write(PL011.CR, ENABLED)
+def port(power_model: str = "all-lost", enabled: bool = True) -> Bench:
+    """Xen's port where it is a PL011."""
+    bench = Bench(uart(board(power_model, console=ConsoleDriver.PL011)), UART_BASE)
+    if enabled:
+        bench.write(PL011.CR, ENABLED)
     return bench
 
 
-def output(bench: Bench, data: bytes) -> None:
+def output(bench: Bench, data: bytes, register: Word = PL011.DR) -> None:
     """A burst to the data register."""
-    assert bench.send(FifoWrite(bench.at(PL011.DR), data), "pe0") is None
+    assert bench.send(FifoWrite(bench.at(register), data), "pe0") is None
 
 
 # -- output
@@ -50,30 +61,34 @@ def test_output_is_told_by_complete_lines(tty: Bench) -> None:
 
 def test_output_of_a_disabled_port_is_dropped() -> None:
     """Reset leaves Xen's console disabled, and so does a loss of power."""
-    bench = Bench(Uart(board()), UART_BASE)
+    bench = port(enabled=False)
     output(bench, b"early\n")
     bench.write(PL011.CR, ENABLED & ~PL011.CR_TXE)
     output(bench, b"no transmitter\n")
     bench.write(PL011.CR, ENABLED)
     output(bench, b"now\n")
+    bench.run()
 
     bench.power(False)
     output(bench, b"off\n")
     bench.power(True)
     output(bench, b"reset\n")
+    bench.run()
     assert bench.lines == ["now"]
 
 
 def test_a_retained_port_goes_on() -> None:
-    """Control and masks survive; what was printed before is still on the terminal."""
-    bench = uart("all-retained")
+    """Control and masks survive, and so does what has not left yet."""
+    bench = port("all-retained")
     bench.write(PL011.IMSC, PL011.INT_RX)
     output(bench, b"before ")
     bench.power(False)
+    bench.now += 1_000_000
     bench.power(True)
-    output(bench, b"and after\n")
+    output(bench, b"and on\n")
+    bench.run()
 
-    assert bench.lines == ["before and after"]
+    assert bench.lines == ["before and on"]
     assert (bench.read(PL011.CR), bench.read(PL011.IMSC)) == (ENABLED, PL011.INT_RX)
 
 
@@ -126,7 +141,7 @@ def test_the_mask_gates_the_receive_interrupt(tty: Bench) -> None:
 
 def test_a_disabled_port_hears_nothing() -> None:
     """Xen's console, before the driver and without power; the FIFO does not survive."""
-    bench = Bench(Uart(board()), UART_BASE)
+    bench = port(enabled=False)
     bench.send(SerialInput("early"))
     bench.write(PL011.CR, ENABLED)
     bench.write(PL011.IMSC, PL011.INT_RX)
@@ -160,9 +175,169 @@ def test_a_break_drives_the_line_until_it_is_cleared(tty: Bench) -> None:
 
 def test_a_break_without_power_is_lost() -> None:
     """The console's own line is not in the always-on domain."""
-    bench = uart()
+    bench = port()
     bench.power(False)
     bench.send(RaiseLine())
 
     assert bench.wires == []
     assert bench.traces == [InterruptLost(UART_SPI, "uart")]
+
+
+# -- the speed of the line
+
+
+def test_output_takes_its_time() -> None:
+    """A line appears when its last byte has left: 10 us each on this bench."""
+    bench = port()
+    output(bench, b"four\nand")
+    assert bench.timers == {"transmit": 50_000}
+    assert bench.read(PL011.FR) & (PL011.FR_TXFE | PL011.FR_TXFF) == 0
+
+    bench.run()
+    assert (bench.now, bench.lines) == (50_000, ["four"])
+    bench.now = 80_000
+    assert bench.read(PL011.FR) & PL011.FR_TXFE
+
+
+def test_a_full_fifo_takes_no_more() -> None:
+    """What does not fit is lost, as on silicon: a driver asks first."""
+    bench = port()
+    output(bench, b"0123456789abcdef\n")
+    assert bench.read(PL011.FR) & PL011.FR_TXFF
+
+    bench.now = 160_000
+    output(bench, b"!\n")
+    bench.run()
+    assert bench.lines == ["0123456789abcdef!"]
+
+
+def test_what_has_not_left_dies_with_the_port() -> None:
+    """Bytes that have left are on the terminal."""
+    bench = port()
+    output(bench, b"gone\n")
+    bench.now = 20_000
+    bench.power(False)
+    bench.power(True)
+    bench.write(PL011.CR, ENABLED)
+    output(bench, b"od\n")
+    bench.run()
+
+    assert bench.lines == ["good"]
+
+
+def test_the_pl011_interrupts_when_it_has_run_empty() -> None:
+    """Latched then; taken back by writing, or by ICR; gated by IMSC."""
+    bench = port()
+    output(bench, b"xy")
+    bench.write(PL011.IMSC, PL011.INT_TX)
+    assert bench.wires == []
+
+    bench.run()
+    assert (bench.now, bench.wires) == (20_000, [(UART_SPI, True)])
+    output(bench, b"z")
+    assert bench.wires == [(UART_SPI, True), (UART_SPI, False)]
+    bench.run()
+    bench.write(PL011.ICR, PL011.INT_TX)
+    assert bench.wires == [(UART_SPI, True), (UART_SPI, False)] * 2
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    chunks=st.lists(st.tuples(st.text("ab\n", max_size=40), st.integers(0, 500_000)), max_size=12)
+)
+def test_no_byte_is_lost_doubled_or_moved(chunks: list[tuple[str, int]]) -> None:
+    """Whatever is written when, as long as there is room for it."""
+    bench = scif()
+    written = ""
+    for text, pause_ns in chunks:
+        if len(text) <= SCIF.FIFO_SIZE - (bench.read(SCIF.SCFDR) >> 8):
+            output(bench, text.encode(), SCIF.SCFTDR)
+            written += text
+        until = bench.now + pause_ns
+        while bench.timers and min(bench.timers.values()) <= until:
+            bench.fire("transmit")
+        bench.now = until
+    bench.run()
+
+    assert bench.lines == written.split("\n")[:-1]
+
+
+# -- SCIF
+
+
+def scif(power_model: str = "all-lost") -> Bench:
+    """Xen's port where it is a SCIF, both halves enabled."""
+    bench = Bench(uart(board(power_model)), UART_BASE)
+    bench.write(SCIF.SCFCR, SCIF.SCFCR_TTRG.put(3))
+    bench.write(SCIF.SCSCR, SCIF.SCSCR_TE | SCIF.SCSCR_RE)
+    return bench
+
+
+def test_scif_status_follows_its_fifos() -> None:
+    """TDFE at the trigger level, TEND when the last byte has left, RDF with data."""
+    bench = scif()
+    assert bench.read(SCIF.SCFSR) == SCIF.SCFSR_TDFE | SCIF.SCFSR_TEND
+
+    bench.write(SCIF.SCFTDR, ord("x"))
+    output(bench, b"12345", SCIF.SCFTDR)
+    assert (bench.read(SCIF.SCFSR), bench.read(SCIF.SCFDR)) == (0, 6 << 8)
+    bench.write(SCIF.SCFCR, SCIF.SCFCR_TTRG.put(1))
+    bench.now = 20_000
+    assert bench.read(SCIF.SCFSR) == SCIF.SCFSR_TDFE
+
+    bench.send(SerialInput("k"))
+    assert bench.read(SCIF.SCFSR) & SCIF.SCFSR_RDF
+    assert [bench.read(SCIF.SCFRDR) for _ in range(3)] == [ord("k"), ord("\n"), 0]
+
+
+def test_scif_interrupts_are_levels_behind_their_enables() -> None:
+    """Transmit by TIE, receive by RIE, a break by either of RIE and REIE."""
+    bench = scif()
+    both = SCIF.SCSCR_TE | SCIF.SCSCR_RE
+    output(bench, b"ab", SCIF.SCFTDR)
+    bench.write(SCIF.SCSCR, both | SCIF.SCSCR_TIE)
+    assert bench.wires == []
+    bench.run()
+    assert (bench.now, bench.wires) == (20_000, [(UART_SPI, True)])
+
+    bench.write(SCIF.SCSCR, both)
+    bench.send(SerialInput("x"))
+    bench.send(RaiseLine())
+    assert bench.wires == [(UART_SPI, True), (UART_SPI, False)]
+    bench.write(SCIF.SCSCR, both | SCIF.SCSCR_REIE)
+    assert len(bench.wires) == 3
+    bench.write(SCIF.SCFSR, 0xFFFF & ~SCIF.SCFSR_BRK)
+    assert bench.wires[3:] == [(UART_SPI, False)]
+    bench.write(SCIF.SCSCR, both | SCIF.SCSCR_RIE)
+    assert bench.wires[4:] == [(UART_SPI, True)]
+
+
+def test_scif_resets_its_fifos() -> None:
+    """While SCFCR holds them in reset, nothing goes in or out."""
+    bench = scif()
+    output(bench, b"lost\n", SCIF.SCFTDR)
+    bench.send(SerialInput("lost"))
+    bench.write(SCIF.SCFCR, SCIF.SCFCR_TFRST | SCIF.SCFCR_RFRST)
+    output(bench, b"lost\n", SCIF.SCFTDR)
+    bench.send(SerialInput("lost"))
+    bench.write(SCIF.SCFCR, 0)
+
+    assert bench.read(SCIF.SCFDR) == 0
+    output(bench, b"sent\n", SCIF.SCFTDR)
+    bench.run()
+    assert bench.lines == ["sent"]
+
+
+def test_scif_registers_after_a_loss_of_power() -> None:
+    """Both halves are off and hear nothing; retained, they go on."""
+    lost, kept = scif(), scif("all-retained")
+    for bench in (lost, kept):
+        bench.power(False)
+        bench.power(True)
+        output(bench, b"after\n", SCIF.SCFTDR)
+        bench.send(SerialInput("x"))
+        bench.run()
+
+    assert (lost.lines, lost.read(SCIF.SCSCR), lost.read(SCIF.SCFDR)) == ([], 0, 0)
+    assert kept.lines == ["after"]
+    assert kept.read(SCIF.SCFDR) == 2

@@ -57,8 +57,6 @@ class SystemCells(Record):
     init_data_cpuid: Cell
     init_data_stack: Cell
     scheduler_disabled: Cell
-    console_suspended: Cell
-    console_sync: Cell
     suspend_lock: Cell
     """Serialises the suspend policy with the shutdown it decides about."""
     tasklet_lock: Cell
@@ -73,6 +71,27 @@ class PercpuArea(IntEnum):
     VALID = 1
     FREEING = 2
     """It waits for the end of an RCU grace period."""
+
+
+class ConsoleCells(Record):
+    """The console and its serial port (xen/drivers/char/console.c, serial.c)."""
+
+    lock: Cell
+    sync: Cell
+    """Depth of synchronous mode."""
+    serial_up: Cell
+    """The port takes output: set up and not suspended."""
+    conringp: Cell
+    """Position behind the last character printed."""
+    txbufc: Cell
+    """Position of the first character that has not been given to the port."""
+    ring: Annotated[Cells, Length("conring_words")]
+
+
+class IpmmuCells(Record):
+    """What the driver of the IPMMU saves of its device."""
+
+    registers: Annotated[Cells, Length("ipmmu_registers")]
 
 
 class PageTableCells(Record):
@@ -292,6 +311,9 @@ class XenMemory:
             "vgic_words": -(-platform.intids // WORD_BITS),
             "context": words(platform.list_registers),
             "evtchn_ports": EVTCHN_PORTS,
+            "watchdogs": NR_DOMAIN_WATCHDOG_TIMERS,
+            "conring_words": CONRING_SIZE // CELL_BYTES,
+            "ipmmu_registers": len(IPMMU.CONTEXT) + len(IPMMU.MICRO_TLBS),
             "cpus": platform.pes,
             "tasklets": 1 + platform.pes + sum(spec.vcpus for spec in board.scenario.domains),
         }
@@ -328,7 +350,18 @@ class XenMemory:
             TimerCells(layout, f"virt_timer[{vcpu.domain}][{vcpu.number}]") for vcpu in self.vcpus
         )
         """vCPU index to the timer that stands in for its virtual timer."""
-        self.timers = (*self.s_timer, *self.virt_timer)
+        self.watchdog = {
+            domain: WatchdogCells(layout, f"watchdog[{domain}]", sizes) for domain in self.domains
+        }
+        self.watchdog_timer = {
+            domain: tuple(
+                TimerCells(layout, f"watchdog_timer[{domain}][{index}]")
+                for index in range(NR_DOMAIN_WATCHDOG_TIMERS)
+            )
+            for domain in self.domains
+        }
+        watchdogs = (timer for timers in self.watchdog_timer.values() for timer in timers)
+        self.timers = (*self.s_timer, *self.virt_timer, *watchdogs)
         """All timers, in the order of their indexes."""
         self.continue_info = tuple(
             ContinueCells(layout, f"continue_info[{vcpu.domain}][{vcpu.number}]")
@@ -350,6 +383,8 @@ class XenMemory:
         )
         self.rcu_heads = self.percpu_rcu_head
         """All heads, in the order of their indexes."""
+        self.ipmmu = IpmmuCells(layout, "ipmmu_backup", sizes)
+        self.console = ConsoleCells(layout, "console", sizes)
         self.names = layout.names
         """Virtual address to the name of the cell there."""
 
