@@ -5,7 +5,7 @@ Any error is one line: which file, where in it, what was expected, what to do.
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -20,8 +20,8 @@ from deploy.points import expected_instead
 from proto.board import Board
 from proto.codec import encode
 from proto.gic import SPI_FIRST
-from proto.platform import IOMMU_SPI, POWER_MODELS, RTC_SPI, TTY_SPI, Platform
-from proto.scenario import Profile, Scenario, domain_ids, placed
+from proto.platform import POWER_MODELS, TTY_SPI, Platform, PowerModel, Retention, interrupt_sources
+from proto.scenario import DomainSpec, Profile, Scenario, domain_ids, placed
 
 T = TypeVar("T")
 
@@ -34,7 +34,10 @@ SEED_MAX = (1 << 63) - 1
 REGISTER_MAX = (1 << 64) - 1
 TIME_MAX = 86_400_000
 """A day in milliseconds; far more than a bench waits for, in either unit of a scenario."""
+MEMORY_MB_MAX = 1 << 20
+WATCHDOG_S_MAX = 3600
 
+_NAME = re.compile(r"[A-Za-z][\w.+-]*", re.ASCII)
 _NAMED_PLACE = re.compile(r"([a-z_]+(?:\[\d+\]|\.[a-z_]+)*): ")
 
 _FOLDERS: dict[type, str] = {Scenario: "scenarios", Platform: "platforms", Profile: "profiles"}
@@ -53,7 +56,7 @@ class Overrides:
 
     platform: str | None = None
     profile: str | None = None
-    power_model: str | None = None
+    power_model: PowerModel | None = None
     seed: int | None = None
 
 
@@ -73,8 +76,7 @@ def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
         seed=_either(overrides.seed, wanted.seed),
     )
     _check_numbers(wanted, path, places["seed"])
-    if isinstance(wanted.power_model, str) and wanted.power_model not in POWER_MODELS:
-        _refuse(places["power_model"], wanted.power_model, sorted(POWER_MODELS))
+    _check_power_model(wanted.power_model, places["power_model"])
     platform = load(Platform, locate(Platform, wanted.platform, places["platform"]))
     profile_path = locate(Profile, wanted.profile, places["profile"])
     profile = load(Profile, profile_path)
@@ -87,6 +89,22 @@ def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
     except OverflowError as error:
         raise UsageError(f"{path}: a number does not fit in 64 bits; choose a smaller") from error
     return board
+
+
+def power_model(text: str) -> PowerModel:
+    """What `--power` says: a model's name, or `BLOCK=lost|retained,...`."""
+    if "=" not in text:
+        return text
+    model: dict[str, Retention] = {}
+    for part in text.split(","):
+        block, _, word = (piece.strip() for piece in part.partition("="))
+        known = [retention.value for retention in Retention]
+        if word not in known:
+            _refuse(f"--power: at {block or part!r}", word, known)
+        if block in model:
+            raise UsageError(f"--power: {block} is given twice; say once what it does")
+        model[block] = Retention(word)
+    return model
 
 
 def _either(override: T | None, otherwise: T) -> T:
@@ -243,6 +261,18 @@ def _times(value: object, where: str) -> Iterator[tuple[str, int]]:
                 yield from _times(field, place)
 
 
+def _check_power_model(model: PowerModel, place: str) -> None:
+    if isinstance(model, str):
+        if model not in POWER_MODELS:
+            by_block = "BLOCK=lost|retained" if place.startswith("--") else "a mapping of blocks"
+            _refuse(place, model, [*sorted(POWER_MODELS), by_block])
+        return
+    blocks = list(POWER_MODELS["all-lost"])
+    for block in model:
+        if block not in blocks:
+            _refuse(place, block, blocks)
+
+
 def _check_profile(profile: Profile, path: Path) -> None:
     known = suspend_steps()
     for index, step in enumerate(profile.suspend_steps):
@@ -260,18 +290,45 @@ def _check_profile(profile: Profile, path: Path) -> None:
 
 
 def _check_scenario(scenario: Scenario, platform: Platform, path: Path) -> None:
-    programs = guest_programs()
-    for index, domain in enumerate(scenario.domains):
-        if domain.program not in programs:
-            _refuse(f"{path}: at domains[{index}].program", domain.program, programs)
-    devices = devices_with_lines(scenario)
+    _check_domains(scenario.domains, path)
     for place, step in placed(scenario.steps):
-        if step.irq is not None and step.irq not in devices:
-            _refuse(f"{path}: at {place}.irq", step.irq, devices)
+        _check_source(scenario, step.irq, f"{path}: at {place}.irq")
+        if step.waking is not None:
+            _check_source(scenario, step.waking.source, f"{path}: at {place}.wake")
     for index, action in enumerate(scenario.points):
-        if action.irq is not None and action.irq not in devices:
-            _refuse(f"{path}: at points[{index}].irq", action.irq, devices)
+        _check_source(scenario, action.irq, f"{path}: at points[{index}].irq")
     _check_interrupts(scenario, platform, path)
+
+
+def _check_domains(domains: Sequence[DomainSpec], path: Path) -> None:
+    """Programs exist, and a name stands for one domain, whatever a toolstack takes for an id."""
+    programs = guest_programs()
+    titles: set[str] = set()
+    for index, domain in enumerate(domains):
+        place = f"{path}: at domains[{index}]"
+        if domain.program not in programs:
+            _refuse(f"{place}.program", domain.program, programs)
+        if _NAME.fullmatch(domain.title) is None or domain.title.isdecimal():
+            text = f"expected a letter, then letters, digits and -_.+, got {domain.title!r}"
+            raise UsageError(f"{place}.name: {text}; choose such a name")
+        if domain.title in titles:
+            raise UsageError(f"{place}.name: {domain.title!r} is another domain's; choose another")
+        titles.add(domain.title)
+        for field, value, high in (
+            ("memory_mb", domain.memory_mb, MEMORY_MB_MAX),
+            ("watchdog_s", domain.watchdog_s, WATCHDOG_S_MAX),
+        ):
+            low = 1 if field == "memory_mb" else 0
+            if not low <= value <= high:
+                text = f"expected {low} to {high}, got {value}"
+                raise UsageError(f"{place}.{field}: {text}; choose a number inside")
+
+
+def _check_source(scenario: Scenario, source: str | int | None, place: str) -> None:
+    """A device that has an interrupt line, by its name or its INTID."""
+    known = interrupt_sources(domain_ids(scenario))
+    if source is not None and source not in known and source not in known.values():
+        _refuse(place, source, [f"{node} ({intid})" for intid, node in known.items()])
 
 
 def _check_points(scenario: Scenario, platform: Platform, profile: Profile, path: Path) -> None:
@@ -285,8 +342,7 @@ def _check_points(scenario: Scenario, platform: Platform, profile: Profile, path
 
 def _check_interrupts(scenario: Scenario, platform: Platform, path: Path) -> None:
     """Every device's SPI, and every wake source, has to exist in the GIC."""
-    intids = [RTC_SPI, IOMMU_SPI, *(TTY_SPI + domain for domain in domain_ids(scenario))]
-    highest = max(intids)
+    highest = max(interrupt_sources(domain_ids(scenario)))
     if highest >= platform.intids:
         raise UsageError(
             f"{path}: at domains: domain {highest - TTY_SPI} needs INTID {highest}, but platform "
@@ -300,14 +356,9 @@ def _check_interrupts(scenario: Scenario, platform: Platform, path: Path) -> Non
             )
 
 
-def _refuse(place: str, got: str, known: Iterable[str]) -> None:
+def _refuse(place: str, got: object, known: Iterable[str]) -> None:
     expected = ", ".join(known)
     raise UsageError(f"{place}: expected one of {expected}, got {got!r}; choose one")
-
-
-def devices_with_lines(scenario: Scenario) -> list[str]:
-    """Nodes of devices whose interrupt line an operator can drive."""
-    return ["rtc", "iommu", *(f"tty{domain}" for domain in domain_ids(scenario))]
 
 
 def suspend_steps() -> list[str]:

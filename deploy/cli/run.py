@@ -15,7 +15,7 @@ from bus.journal import JournalError, read_journal
 from bus.runfolder import RunFolder
 from deploy.cli.report import Report, command, deliver, replay_command, report_on
 from deploy.cli.view import View
-from deploy.loading import SEED_MAX, Overrides, UsageError, resolve
+from deploy.loading import SEED_MAX, Overrides, UsageError, power_model, resolve
 from deploy.run_live import run_live
 from deploy.run_sim import run_sim
 from deploy.supervisor import LiveOptions
@@ -70,7 +70,8 @@ def run(
     """Run a scenario, show it, and judge it by its journal."""
     live_only = {"--time-scale": time_scale, "--transport": transport}
     _refuse_options(world, live_only, twice)
-    board = resolve(scenario, Overrides(platform, profile, power, seed))
+    model = None if power is None else power_model(power)
+    board = resolve(scenario, Overrides(platform, profile, model, seed))
     console = Console(stderr=True)
     with RunFolder(run_folder) as folder:
         target = (journal or folder.journal).absolute()

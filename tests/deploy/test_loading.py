@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from deploy import loading
-from deploy.loading import Overrides, UsageError, code_hash, load, locate, resolve
-from proto.platform import Platform
+from deploy.loading import Overrides, UsageError, code_hash, load, locate, power_model, resolve
+from proto.platform import Platform, PowerModel, Retention
 from proto.scenario import Profile, Scenario
 
 HEAD = "name: x\ndomains: [{id: 0, role: hardware}]\n"
@@ -92,11 +92,34 @@ def test_the_code_hash_is_stable_and_knows_names(
         (HEAD + "steps: [{wait_ms: x}]\n", "at steps[0].wait_ms: Expected `int | null`"),
         (HEAD + "steps: [{wait_ms: 1, irq: rtc}]\n", "exactly one of"),
         (HEAD + "steps: [{wait_ms: -1}]\n", "at steps[0].wait_ms: expected 0 to"),
-        (HEAD + "steps: [{irq: foo}]\n", "steps[0].irq: expected one of rtc, iommu, tty0, got"),
+        (
+            HEAD + "steps: [{irq: foo}]\n",
+            "steps[0].irq: expected one of uart (33), rtc (34), iommu (36), tty0 (40), got 'foo'",
+        ),
+        (HEAD + "steps: [{irq: 35}]\n", "steps[0].irq: expected one of uart (33), rtc (34)"),
+        (HEAD + "steps: [{irq: true}]\n", "at steps[0].irq: Expected `int | str | null`"),
+        (HEAD + "steps: [{wake: tty3}]\n", "steps[0].wake: expected one of uart (33)"),
+        (HEAD + "steps: [{wake: {source: 41}}]\n", "steps[0].wake: expected one of uart (33)"),
+        (HEAD + "steps: [{wake: {source: rtc, within_ms: -1}}]\n", "wake.within_ms: expected 0"),
+        (HEAD + "steps: [{xl: {command: list, from: 7}}]\n", "steps[0]: there is no domain 7"),
+        (HEAD + "steps: [{xl: {command: ''}}]\n", "expected one line of text"),
+        (HEAD + 'steps: [{xl: {command: "a\\nb"}}]\n', "expected one line of text"),
+        (HEAD + "steps: [{xl: {command: list, status: ok}}]\n", "at steps[0].xl.status"),
+        (HEAD + "steps: [{xl: list}]\n", "at steps[0].xl: Expected `object | null`, got `str`"),
+        (HEAD + "steps: []\npower_model: {gicd: warm}\n", "at power_model[...]"),
+        (HEAD + "steps: []\npower_model: {fridge: lost}\n", "expected one of gicd, uart, iommu"),
+        (HEAD.replace("hardware", "hardware, memory_mb: 0") + "steps: []\n", "].memory_mb: "),
+        (HEAD.replace("hardware", "hardware, watchdog_s: -1") + "steps: []\n", "].watchdog_s: "),
+        (HEAD.replace("hardware", "hardware, name: '5'") + "steps: []\n", "].name: expected a"),
+        (HEAD.replace("hardware", "hardware, name: a b") + "steps: []\n", "].name: expected a"),
+        (
+            "name: x\ndomains: [{id: 0, role: hardware, name: dom1}, {id: 1}]\nsteps: []\n",
+            "domains[1].name: 'dom1' is another domain's",
+        ),
         (HEAD + "steps: [{type: {domain: 7, line: x}}]\n", "at steps[0]: there is no domain 7"),
         (
             HEAD + "steps: [{wait_ms: 1}, {repeat: {times: 2, steps: [{irq: foo}]}}]\n",
-            "at steps[1].repeat.steps[0].irq: expected one of rtc",
+            "at steps[1].repeat.steps[0].irq: expected one of uart",
         ),
         (
             HEAD + "steps: [{repeat: {times: 2, steps: [{wait_ms: 1}, {reached: {point: p}}]}}]\n",
@@ -277,3 +300,48 @@ def test_an_impossible_platform_is_refused(tmp_path: Path, text: str, expected: 
 
     with pytest.raises(UsageError, match=expected):
         resolve("baseline", Overrides(platform=str(path)))
+
+
+def test_a_power_model_can_be_a_mapping(tmp_path: Path) -> None:
+    """Block by block, in the file and on the command line; what is not named is lost."""
+    text = HEAD + "steps: []\npower_model: {gicd: retained}\n"
+    board = resolve(write(tmp_path, text))
+
+    assert board.retention("gicd") is Retention.RETAINED
+    assert board.retention("uart") is Retention.LOST
+    model = power_model("gicd=lost, uart=retained")
+    board = resolve(write(tmp_path, text), Overrides(power_model=model))
+    assert board.retention("gicd") is Retention.LOST
+    assert board.retention("uart") is Retention.RETAINED
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("gicd=warm", "--power: at 'gicd': expected one of lost, retained, got 'warm'"),
+        ("gicd=", "--power: at 'gicd': expected one of lost, retained, got ''"),
+        ("gicd=lost,", "--power: at '': expected one of lost, retained"),
+        ("gicd=lost,gicd=lost", "gicd is given twice"),
+    ],
+)
+def test_a_bad_power_model_on_the_command_line_is_one_line(text: str, expected: str) -> None:
+    """Which block, and what may stand there."""
+    with pytest.raises(UsageError) as raised:
+        power_model(text)
+
+    assert expected in str(raised.value)
+
+
+@pytest.mark.parametrize("model", ["solar", {"fridge": Retention.LOST}])
+def test_an_unknown_power_model_on_the_command_line_is_refused(model: PowerModel) -> None:
+    """The option is blamed, not the file."""
+    with pytest.raises(UsageError, match=r"^--power: expected one of .*gic"):
+        resolve("baseline", Overrides(power_model=model))
+
+
+@pytest.mark.parametrize("source", ["rtc", 34, "uart", 33, "iommu", 36, "tty0", 40])
+def test_devices_go_by_name_or_number(tmp_path: Path, source: object) -> None:
+    """Lines and wake sources alike."""
+    text = f"steps: [{{irq: {source}}}, {{wake: {source}}}]\n"
+
+    assert resolve(write(tmp_path, HEAD + text)).scenario.steps[0].irq == source
