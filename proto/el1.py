@@ -5,7 +5,8 @@ save and restore it with one burst, and what a vCPU holds when it is reset.
 """
 
 from proto.messages import El1State
-from proto.psci import MASK_64
+from proto.psci import MASK_32, MASK_64
+from proto.scenario import GuestArch
 
 GPRS = 31
 """x0 to x30."""
@@ -38,6 +39,15 @@ SCTLR_EL1_RESET = 0x00C50078
 PSTATE_ENTRY = 0x3C5
 """PSTATE of a reset vCPU: EL1h with D, A, I and F masked (Xen, PSR_GUEST64_INIT)."""
 
+PSTATE_ENTRY_32 = 0x1D3
+"""The same of a 32-bit vCPU: Supervisor mode with A, I and F masked (Xen, PSR_GUEST32_INIT)."""
+
+PSTATE_T = 1 << 5
+"""CPSR.T: a 32-bit vCPU executes Thumb code."""
+
+THUMB = 1 << 0
+"""Bit of an entry address that asks for Thumb state."""
+
 PSTATE_I = 1 << 7
 """PSTATE.I: IRQs are masked."""
 
@@ -61,16 +71,27 @@ def is_token(pc: int) -> bool:
     return bool(pc & TOKEN)
 
 
-def reset_state(entry: int, context_id: int, list_registers: int, cntvoff: int) -> El1State:
+def reset_state(
+    entry: int,
+    context_id: int,
+    list_registers: int,
+    cntvoff: int,
+    arch: GuestArch = GuestArch.AARCH64,
+) -> El1State:
     """A vCPU that starts at `entry` with x0 = `context_id` and everything else reset.
 
-    The list registers are empty, the virtual interface is disabled and the virtual timer is off;
-    `cntvoff` is in nanoseconds of board time. Source: DEN 0022, CPU_ON; Xen, arch_set_info_guest.
+    A 32-bit vCPU starts in Thumb state if bit 0 of the entry is set. The list registers are empty,
+    the virtual interface is disabled and the virtual timer is off; `cntvoff` is in nanoseconds of
+    board time. Source: DEN 0022, CPU_ON; Xen, arch_set_info_guest, do_common_cpu_on.
     """
+    pstate, mask = PSTATE_ENTRY, MASK_64
+    if arch is GuestArch.AARCH32:
+        pstate, mask = PSTATE_ENTRY_32 | (PSTATE_T if entry & THUMB else 0), MASK_32
+        entry &= ~THUMB
     return El1State(
         pc=entry,
-        pstate=PSTATE_ENTRY,
-        x=(context_id & MASK_64,) + (0,) * (GPRS - 1),
+        pstate=pstate,
+        x=(context_id & mask,) + (0,) * (GPRS - 1),
         sysregs=RESET_SYSREGS,
         lrs=(0,) * list_registers,
         vmcr=0,

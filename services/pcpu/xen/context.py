@@ -121,7 +121,7 @@ async def reset_vcpu_state(
     pe: Pe, vcpu: Vcpu, state: El1State, entry: int, context_id: int
 ) -> El1State:
     """The state at a resume entry."""
-    return _reset(state, entry, context_id)
+    return _reset(vcpu, state, entry, context_id)
 
 
 @symbol
@@ -129,7 +129,7 @@ async def reset_vcpu_state_and_keep(
     pe: Pe, vcpu: Vcpu, state: El1State, entry: int, context_id: int
 ) -> El1State:
     """Since 2025-11 a reset leaves what it does not name as it was saved: VBAR, MAIR, TPIDR, ..."""
-    fresh = _reset(state, entry, context_id)
+    fresh = _reset(vcpu, state, entry, context_id)
     kept = (
         new if name in RESET_BY_RESUME else saved
         for name, new, saved in zip(SYSREGS, fresh.sysregs, state.sysregs, strict=True)
@@ -137,10 +137,10 @@ async def reset_vcpu_state_and_keep(
     return replace(fresh, sysregs=tuple(kept))
 
 
-def _reset(state: El1State, entry: int, context_id: int) -> El1State:
+def _reset(vcpu: Vcpu, state: El1State, entry: int, context_id: int) -> El1State:
     """A reset keeps the virtual interrupt interface: what is pending outlives SYSTEM_SUSPEND."""
     return replace(
-        reset_state(entry, context_id, len(state.lrs), state.cntvoff),
+        reset_state(entry, context_id, len(state.lrs), state.cntvoff, vcpu.arch),
         lrs=state.lrs,
         vmcr=state.vmcr,
         apr=state.apr,

@@ -107,9 +107,10 @@ async def start_secondary(pe: Pe, cpu: CpuIndex) -> None:
 @symbol
 async def create_domains(pe: Pe) -> None:
     """Build every domain of the device tree; its vCPU 0 starts at the guest's entry."""
+    registers = pe.board.platform.list_registers
     for vcpu in pe.xen.vcpus:
         cells = pe.xen.vcpu[vcpu.index]
-        state = reset_state(GUEST_TEXT, 0, pe.board.platform.list_registers, pe.now)
+        state = reset_state(GUEST_TEXT, 0, registers, pe.now, vcpu.arch)
         await store_context(pe, vcpu, state)
         sgis = 0xFFFF
         await pe.store_burst(

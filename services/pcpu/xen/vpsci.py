@@ -2,7 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 
-from proto.el1 import reset_state
+from proto.el1 import THUMB, reset_state
 from proto.hypercall import ShutdownReason
 from proto.ids import BOOT_CPU
 from proto.image import symbol
@@ -43,9 +43,6 @@ from services.pcpu.xen.timer import stop_vcpu_timer
 from services.pcpu.xen.vgic import vgic_clear_pending
 
 Args = tuple[int, int, int]
-
-THUMB = 1 << 0
-
 
 @symbol
 async def do_vpsci_call(pe: Pe, vcpu: Vcpu, function: int, args: Args) -> int | None:
@@ -119,7 +116,8 @@ async def do_psci_cpu_on(pe: Pe, vcpu: Vcpu, args: Args) -> int:
         running = await pe.wfe(cells.is_running, running)
     await stop_vcpu_timer(pe, target.index)
     cntvoff = (await pe.load_burst((cells.context[-1],)))[0]
-    fresh = reset_state(args[1], args[2], pe.board.platform.list_registers, cntvoff)
+    registers = pe.board.platform.list_registers
+    fresh = reset_state(args[1], args[2], registers, cntvoff, target.arch)
     await store_context(pe, target, fresh)
     await vgic_clear_pending(pe, target)
     await pe.atomic(AtomicOp.CLEAR, cells.pause_flags, VPF_DOWN)
