@@ -51,7 +51,7 @@ class SmmuV3(Iommu):
 
     def __init__(self, board: Board, consumes: bool = True) -> None:
         super().__init__(board, SMMUV3, RESETS)
-        self._consumes = consumes
+        self.consumes = consumes
         self._msi = board.platform.iommu_msi
         self.readers |= {
             SMMUV3.IDR0: lambda: SMMUV3.IDR0_MSI if self._msi else 0,
@@ -98,5 +98,5 @@ class SmmuV3(Iommu):
         self._consume()
 
     def _consume(self) -> None:
-        if self._consumes and self.has(SMMUV3.CR0, SMMUV3.CR0_CMDQEN):
+        if self.consumes and self.has(SMMUV3.CR0, SMMUV3.CR0_CMDQEN):
             self.registers[SMMUV3.CMDQ_CONS] = self.registers[SMMUV3.CMDQ_PROD]

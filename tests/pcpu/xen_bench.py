@@ -210,7 +210,10 @@ class FakeDomain(Fake):
 
 
 class Bench:
-    """Runs `programs`, one for each CPU, and keeps every turn."""
+    """Runs `programs`, one for each CPU, and keeps every turn.
+
+    The nodes `instead` take the places of the bench's own.
+    """
 
     def __init__(
         self,
@@ -220,6 +223,7 @@ class Bench:
         smc: Callable[[int, tuple[int, ...]], int] = lambda function, args: 0,
         relinked: Mapping[str, Program] | None = None,
         points: tuple[PointAction, ...] = (),
+        instead: Sequence[Any] = (),
     ) -> None:
         self.board = of or board(len(programs))
         self.memory = XenMemory(self.board)
@@ -246,6 +250,7 @@ class Bench:
         nodes += [FakePe(pe_node(cpu)) for cpu in self.board.platform.cpus[len(programs) :]]
         for cpu in range(len(programs)):
             nodes += [PeNode(self.board, CpuIndex(cpu), links), FakeFirmware(cpu, smc)]
+        nodes += instead
         self.world = World(
             {node.id: node for node in nodes},
             self.board.platform.latencies,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from proto.hypercall import Errno
 from proto.image import symbol
+from proto.machine import ExternalAbort
 from proto.platform import IOMMU_BASE, IOMMU_SPI, IommuDriver
 from services.pcpu.pe import Pe
 from services.pcpu.xen.gic_v2 import gic_route_irq
@@ -82,6 +83,18 @@ async def iommu_suspend_if_hooked(pe: Pe) -> int:
     ops = iommu_ops(pe)
     if ops is None or not ops.suspend:
         return 0
+    error: int = await pe.links[ops.suspend](pe)
+    return error
+
+
+@symbol
+async def iommu_suspend_unchecked(pe: Pe) -> int:
+    """Xen before the series calls the hook without looking whether there is one."""
+    ops = iommu_ops(pe)
+    if ops is None:
+        return 0
+    if not ops.suspend:
+        raise ExternalAbort("instruction abort at 0x0: the IOMMU driver has no suspend hook")
     error: int = await pe.links[ops.suspend](pe)
     return error
 

@@ -51,6 +51,13 @@ async def ipmmu_resume(pe: Pe) -> None:
 
 
 @symbol
+async def ipmmu_resume_cache_first(pe: Pe) -> None:
+    """Before v10 the micro-TLBs could come first."""
+    roots = len(IPMMU.CONTEXT)
+    await ipmmu_restore(pe, (*range(roots, len(REGISTERS)), *range(roots)))
+
+
+@symbol
 async def ipmmu_restore(pe: Pe, order: Sequence[int]) -> None:
     """Write the saved registers back in an order of their places in REGISTERS."""
     values = await pe.load_burst(pe.xen.ipmmu.registers)

@@ -130,3 +130,11 @@ async def arm_smmu_v3_resume(pe: Pe) -> None:
     error = await arm_smmu_v3_device_reset(pe)
     if error:
         await panic(pe, f"SMMUv3 resume failed: {error}")
+
+
+@symbol
+async def arm_smmu_v3_resume_regardless(pe: Pe) -> None:
+    """Before v8 a failure was logged, and DMA stayed blocked."""
+    error = await arm_smmu_v3_device_reset(pe)
+    if error:
+        await printk(pe, f"SMMUv3: failed to reset during resume: {error}")
