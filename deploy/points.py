@@ -4,10 +4,12 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Final
 
-from proto.platform import Platform
+from proto.platform import IommuDriver, Platform
 from proto.scenario import Profile, Scenario, domain_ids
 from services.pcpu.xen.notifier import CpuEvent
 from services.pcpu.xen.suspend import STEPS
+
+SMMUV3_POINT: Final = "smmuv3.CMD_SYNC"
 
 POINTS: Final = (
     "before S<step>",
@@ -20,6 +22,7 @@ POINTS: Final = (
     "el3.CPU_OFF pe<N>",
     "el3.after_CPU_OFF pe<N>",
     "el3.SYSTEM_SUSPEND",
+    SMMUV3_POINT,
 )
 """Patterns of names; what stands in angle brackets depends on the board."""
 
@@ -35,7 +38,8 @@ def expected_instead(
         place = _PLACE.search(pattern)
         if place is None:
             if point == pattern:
-                return ()
+                absent = point == SMMUV3_POINT and platform.iommu is not IommuDriver.SMMUV3
+                return [f"no {pattern} on this board"] if absent else ()
             continue
         head = pattern[: place.start()]
         kind = place[0].partition("<")[0]

@@ -21,7 +21,6 @@ MSI_DOORBELL = 0xF905_0040
 SYNC_TIMEOUT_NS = 1_000 * MS
 """How long the driver waits for a CMD_SYNC (ARM_SMMU_CMDQ_SYNC_TIMEOUT_US)."""
 SYNC_POLL_NS = 10 * US
-CMD_SYNC_POINT = "smmuv3.CMD_SYNC"
 
 
 @symbol
@@ -54,7 +53,7 @@ async def arm_smmu_v3_cmd_sync(pe: Pe) -> int:
     """Put CMD_SYNC into the command queue and wait until it has been consumed; -ETIMEDOUT."""
     produced = await smmu_read(pe, SMMUV3.CMDQ_PROD) + 1
     await smmu_write(pe, SMMUV3.CMDQ_PROD, produced)
-    error = await pe.point(CMD_SYNC_POINT)
+    error = await pe.point("smmuv3.CMD_SYNC")
     if error:
         return error
     pause_ns, deadline_ns = SYNC_POLL_NS, pe.now + SYNC_TIMEOUT_NS
