@@ -32,7 +32,8 @@ class DomainSpec(Spec, frozen=True, kw_only=True):
     `context_id` goes to SYSTEM_SUSPEND as it stands (Linux passes 0). `tick_us` is the period of
     the guest's own timer. `commands` are shell lines the guest runs by itself after boot.
     `control` says whether its toolstack may use the privileged hypercalls; by default the hardware
-    domain's may. `watchdog_s` is the timeout of its watchdog daemon, 0 for none.
+    domain's may. `watchdog_s` is the timeout of its watchdog daemon, 0 for none; with
+    `watchdog_hook` the daemon's sleep hook stops it before a suspend.
     `suspend_allowed` is the policy's word on the domain's own SYSTEM_SUSPEND.
     """
 
@@ -48,6 +49,7 @@ class DomainSpec(Spec, frozen=True, kw_only=True):
     control: bool | None = None
     memory_mb: int = 32
     watchdog_s: int = 0
+    watchdog_hook: bool = False
     suspend_allowed: bool = True
 
     @property

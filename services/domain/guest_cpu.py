@@ -19,6 +19,8 @@ from proto.hypercall import XEN_HYPERCALL, Hypercall
 from proto.ids import NodeId
 from proto.image import Image, Program
 from proto.messages import (
+    Atomic,
+    AtomicOp,
     Body,
     El1State,
     ExitReason,
@@ -31,7 +33,7 @@ from proto.messages import (
 from proto.node import ProtocolError
 from proto.platform import GICC_BASE
 from proto.psci import MASK_64, from_register
-from proto.scenario import DomainSpec
+from proto.scenario import DomainSpec, GuestArch
 from proto.traces import GuestIrq, GuestStarted, GuestWork, TraceBody
 from proto.turn import CancelTimer, Effect, Send, SetTimer, Trace
 from services.domain.bank import VcpuBank
@@ -43,8 +45,8 @@ SPECIAL_INTIDS = 1020
 """IAR values from here on acknowledge nothing."""
 
 
-HYPERCALL_REGISTER = 16
-"""x16 holds the number of a hypercall."""
+HYPERCALL_REGISTER = {GuestArch.AARCH64: 16, GuestArch.AARCH32: 12}
+"""x16, or r12, holds the number of a hypercall."""
 
 Args = tuple[int, int, int, int, int]
 
@@ -99,6 +101,10 @@ class Domain:
     passed_through: Callable[[int], NodeId | None]
     emit: Callable[[Effect], None]
     next_tx: Callable[[], int]
+    names: Mapping[int, str]
+    """What the toolstack calls each domain of the board."""
+    xl_resume: bool
+    """Whether the toolstack has `xl resume`."""
 
 
 class GuestCpu:
@@ -249,6 +255,14 @@ class GuestCpu:
             yield from self._trap((address, width, 1, value))
 
     @types.coroutine
+    def swap_shared(self, address: int, value: int) -> Generator[None, Any, int]:
+        """Exchange a word of a page that the domain shares with Xen or domain 0."""
+        node = self._shared(address)
+        tx = self.domain.next_tx()
+        body = Atomic(tx, AtomicOp.SWAP, address, value)
+        return int((yield from self._access(node, body, tx)))
+
+    @types.coroutine
     def fifo_read(self) -> Generator[None, Any, bytes]:
         """Empty the receive FIFO of the domain's serial port."""
         node, address = self._tty()
@@ -351,10 +365,11 @@ class GuestCpu:
     ) -> Generator[None, Any, int]:
         registers = tuple(arg & MASK_64 for arg in args)
         self.bank.x[: len(registers)] = registers
+        register = HYPERCALL_REGISTER[self.domain.spec.arch]
         if number is not None:
-            self.bank.x[HYPERCALL_REGISTER] = number
+            self.bank.x[register] = number
         self._frames[-1].wait = Wait.ENTRY
-        self._exit(reason, registers, immediate, self.bank.x[HYPERCALL_REGISTER])
+        self._exit(reason, registers, immediate, self.bank.x[register])
         return int((yield))
 
     async def _hypercall(self, number: Hypercall, args: Args) -> int:
@@ -372,11 +387,14 @@ class GuestCpu:
         self.domain.emit(Send(node, body))
         return (yield)
 
+    def _shared(self, address: int) -> NodeId:
+        node = self.domain.passed_through(address)
+        assert node is not None, f"{address:#x} is not shared"
+        return node
+
     def _tty(self) -> tuple[NodeId, int]:
         address = self.domain.tty + PL011.DR.offset
-        node = self.domain.passed_through(address)
-        assert node is not None
-        return node, address
+        return self._shared(address), address
 
     def _gicv_read(self, offset: int) -> int:
         value = self.bank.gicv_read(offset)

@@ -29,11 +29,33 @@ from proto.messages import (
     VcpuState,
 )
 from proto.node import ProtocolError
-from proto.platform import DEVICE_SIZE, RTC_BASE, TTY_BASE
+from proto.platform import (
+    DEVICE_SIZE,
+    RTC_BASE,
+    SHARED_INFO,
+    SHARED_SIZE,
+    TTY_BASE,
+    XENSTORE,
+)
 from proto.turn import Effect, Envelope, Send
 from services.domain.bank import VcpuBank, check_shape
 from services.domain.guest_cpu import Domain, GuestCpu
 from services.domain.programs import guest_image
+
+HARDWARE_DOMAIN = 0
+
+
+def _pages(board: Board, domain: int, tty: int) -> tuple[int, ...]:
+    """Pages that stage 2 maps besides RAM, as addresses.
+
+    A domain has its own serial port, shared-info page and store page; the hardware domain also the
+    RTC and, because the store runs there, everybody's store page.
+    """
+    own = (tty, SHARED_INFO + domain * SHARED_SIZE)
+    if domain != HARDWARE_DOMAIN:
+        return (*own, XENSTORE + domain * SHARED_SIZE)
+    stores = (XENSTORE + spec.id * SHARED_SIZE for spec in board.scenario.domains)
+    return (*own, RTC_BASE, *stores)
 
 
 class DomainNode:
@@ -53,7 +75,7 @@ class DomainNode:
         self._tx = 0
         self._tokens = 0
         tty = TTY_BASE + domain_id * DEVICE_SIZE
-        self._pages = (tty, RTC_BASE) if domain_id == 0 else (tty,)
+        self._pages = _pages(board, domain_id, tty)
         self._domain = Domain(
             spec=spec,
             image=image or guest_image(spec.program),
@@ -62,6 +84,8 @@ class DomainNode:
             passed_through=self._passed_through,
             emit=self._emit,
             next_tx=self._next_tx,
+            names={other.id: other.title for other in board.scenario.domains},
+            xl_resume=board.profile.xl_resume,
         )
         self._cpus = tuple(GuestCpu(self._domain, vcpu) for vcpu in range(spec.vcpus))
         self._resumable: dict[int, int] = {}
@@ -191,7 +215,7 @@ class DomainNode:
     # -- passed-through devices
 
     def _passed_through(self, address: int) -> NodeId | None:
-        """The device behind stage 2: the domain's own serial port, and domain 0's RTC."""
+        """What is behind stage 2: devices, and pages in `dram`."""
         for page in self._pages:
             if page <= address < page + DEVICE_SIZE:
                 return self._board.memory_map.node_at(address)

@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from proto.ids import DomainId, VcpuIndex
 from proto.platform import RTC_SPI, TTY_SPI
 from proto.psci import Psci
-from proto.scenario import domain_ids
+from proto.scenario import GuestArch, domain_ids
 from proto.traces import GuestStarted
 from services.monitor.shadow import Shadow
 
@@ -13,6 +13,9 @@ Vcpu = tuple[DomainId, VcpuIndex]
 
 SCTLR_AT_ENTRY = 0x00C50078
 PSTATE_AT_ENTRY = 0x3C5
+CPSR_AT_ENTRY = 0x1D3
+CPSR_T = 1 << 5
+THUMB = 1 << 0
 SYSTEM_SUSPEND = (Psci.SYSTEM_SUSPEND, Psci.SYSTEM_SUSPEND_32)
 CPU_ON = (Psci.CPU_ON, Psci.CPU_ON_32)
 
@@ -69,13 +72,20 @@ def called_for(earned: list[Call], entry: int) -> Call | None:
     return next(iter((*accepted, *matching, *waiting)), None)
 
 
-def wrong_registers(call: Call, event: GuestStarted) -> list[str]:
-    """Registers that differ from the table of a resume."""
+def wrong_registers(call: Call, event: GuestStarted, arch: GuestArch) -> list[str]:
+    """Registers that differ from the table of a resume.
+
+    A 32-bit vCPU starts in Supervisor mode; the Thumb bit of its entry has moved to CPSR.T.
+    """
     x0, others = event.x[0], event.x[1:]
+    entry, pstate = call.entry, PSTATE_AT_ENTRY
+    if arch is GuestArch.AARCH32:
+        pstate = CPSR_AT_ENTRY | (CPSR_T if entry & THUMB else 0)
+        entry &= ~THUMB
     expected = (
-        ("PC", event.entry, call.entry),
+        ("PC", event.entry, entry),
         ("x0", x0, call.context_id),
-        ("PSTATE", event.pstate, PSTATE_AT_ENTRY),
+        ("PSTATE", event.pstate, pstate),
         ("SCTLR_EL1", event.sctlr, SCTLR_AT_ENTRY),
         ("TTBR0_EL1", event.ttbr0, 0),
         ("TTBR1_EL1", event.ttbr1, 0),

@@ -62,6 +62,7 @@ class ResumeIsExact(Property):
         self._owner = device_owners(shadow)
         for domain in domain_ids(shadow.board.scenario):
             self._of(domain, 0).created = True
+        self._arch = {spec.id: spec.arch for spec in shadow.board.scenario.domains}
         self._parked_by_shutdown = shadow.board.profile.parking is Parking.SHUTDOWN
         self._initiators = {
             spec.id
@@ -147,7 +148,7 @@ class ResumeIsExact(Property):
             text = f"{who} was refused with {error_name(call.code)}, but started"
             self.find(f"{text} at {event.entry:#x}", *where)
             return
-        if wrong := wrong_registers(call, event):
+        if wrong := wrong_registers(call, event, self._arch[event.domain]):
             self.find(f"{who} resumed with {names(wrong)}", *where)
         self._check_in_time(moment, event, call)
 
@@ -159,7 +160,7 @@ class ResumeIsExact(Property):
             call.started = moment.position
             if call.code is not None:
                 calls.earned.remove(call)
-            if wrong := wrong_registers(call, event):
+            if wrong := wrong_registers(call, event, self._arch[event.domain]):
                 where = (call.position, moment.position)
                 self.find(f"{who} was started by CPU_ON with {names(wrong)}", *where)
             self._check_in_time(moment, event, call)
@@ -279,7 +280,7 @@ class Assertion:
     now: int
     count: int
     in_attempt: bool
-    unpaused_ns: int = 0
+    runnable_ns: int = 0
     """For how long its owner had been able to run when it came."""
     seen: list[int] = field(default_factory=list)
 
@@ -360,9 +361,9 @@ class WakeIsDelivered(Property):
         if event.level:
             in_attempt = self.shadow.attempt is not None
             self.reached = self.reached or in_attempt
-            owner = self._owner.get(event.intid, -1)
-            could_run_ns = self.shadow.unpaused_ns(owner, moment.now)
-            asserted = Assertion(moment.position, moment.now, event.count, in_attempt, could_run_ns)
+            owner = self._owner.get(event.intid)
+            able_ns = 0 if owner is None else self.shadow.runnable_ns(owner, moment.now)
+            asserted = Assertion(moment.position, moment.now, event.count, in_attempt, able_ns)
             self._high[event.intid] = delivery.assertion = asserted
             delivery.due = True
 
@@ -425,7 +426,7 @@ class WakeIsDelivered(Property):
         since_ns = now - assertion.now
         if owner is None:
             return since_ns
-        return min(since_ns, self.shadow.unpaused_ns(owner, now) - assertion.unpaused_ns)
+        return min(since_ns, self.shadow.runnable_ns(owner, now) - assertion.runnable_ns)
 
 
 def _which(intid: int, assertion: Assertion) -> str:

@@ -1,5 +1,6 @@
 """A fake Xen, PEs and devices around one domain node: answers its exits in virtual time."""
 
+import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -137,6 +138,9 @@ class FakeXen(Wires):
         self.vcpus = [Vcpu(fresh) for _ in range(spec.vcpus)]
         self.vcpus[0].down = False
         self.lines: list[str] = []
+        """What the guest has printed, but for its prompts."""
+        self.statuses: list[int] = []
+        """Exit statuses that its prompts have shown."""
         self.calls: list[tuple[int, ...]] = []
         self.hypercalls: list[tuple[int, ...]] = []
         self.gicd_writes: list[tuple[int, int]] = []
@@ -286,6 +290,13 @@ class FakeXen(Wires):
             case RegRead() | RegWrite() | FifoRead() | FifoWrite():
                 self._device(dst, body)
 
+    def _printed(self, line: str) -> None:
+        prompt = re.fullmatch(r"dom\d+ \[(\d+)\]#", line)
+        if prompt is None:
+            self.lines.append(line)
+        else:
+            self.statuses.append(int(prompt[1]))
+
     def _exited(self, exit_: VcpuExit) -> None:
         vcpu = self.vcpus[exit_.vcpu]
         assert vcpu.running
@@ -347,7 +358,8 @@ class FakeXen(Wires):
         match body:
             case FifoWrite(_, data):
                 *lines, self._output = (self._output + data).split(b"\n")
-                self.lines += [line.decode() for line in lines]
+                for line in lines:
+                    self._printed(line.decode())
             case FifoRead(tx, _):
                 data, self._received = bytes(self._received), bytearray()
                 self.send(dst, FifoData(tx, data))

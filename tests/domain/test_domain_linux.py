@@ -72,7 +72,7 @@ def test_boot_brings_up_every_vcpu_and_says_so() -> None:
         (Psci.CPU_ON, 1, 1),
         (Psci.CPU_ON, 2, 2),
     ]
-    enables = [(1 << TTY_SPI - 32) | (1 << RTC_SPI - 32), 0x0800_FFFF]
+    enables = [(1 << TTY_SPI - 32) | (1 << RTC_SPI - 32), 0x8800_FFFF]
     assert xen.gicd_writes[:3] == [
         (GICD.CTLR.offset, 1),
         (GICD.ISENABLER.word(TTY_SPI), enables[0]),

@@ -672,7 +672,7 @@ def test_a_domain_needs_a_description() -> None:
     """Building a node for a domain, or a program, that does not exist is a usage error."""
     with pytest.raises(ValueError, match="no domain 5"):
         DomainNode(board(DOM0), DomainId(5))
-    with pytest.raises(ValueError, match="expected one of idle, linux"):
+    with pytest.raises(ValueError, match="expected one of idle, ignorant, linux"):
         DomainNode(board(DomainSpec(id=1, program="hurd")), DomainId(1))
 
 

@@ -3,9 +3,10 @@
 from proto.image import Image
 from proto.platform import GUEST_TEXT
 from services.domain.programs import idle as _idle  # noqa: F401 - links its symbols
+from services.domain.programs import ignorant as _ignorant  # noqa: F401 - links its symbols
 from services.domain.programs import linux as _linux  # noqa: F401 - links its symbols
 
-PROGRAMS = {"linux": "linux_start", "idle": "idle_start"}
+PROGRAMS = {"linux": "linux_start", "idle": "idle_start", "ignorant": "ignorant_start"}
 """`DomainSpec.program` to the symbol its boot vCPU starts at."""
 
 

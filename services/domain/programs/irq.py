@@ -2,10 +2,12 @@
 
 from proto.devices import RTC
 from proto.gic import GICC, GICD, IAR, PPI_VIRT_TIMER, SGI_COUNT, SGIR
+from proto.hypercall import EVTCHN_PPI
 from proto.image import symbol
 from proto.platform import GICC_BASE, GICD_BASE, RTC_BASE, RTC_SPI, TTY_SPI
 from services.domain.guest_cpu import SPECIAL_INTIDS, GuestCpu
 from services.domain.programs.console import linux_tty_interrupt
+from services.domain.programs.evtchn import linux_evtchn_interrupt
 from services.domain.programs.tick import linux_timer_interrupt
 from services.domain.programs.workload import violation
 
@@ -40,7 +42,7 @@ async def linux_gic_dist_init(cpu: GuestCpu) -> None:
 @symbol
 async def linux_gic_cpu_init(cpu: GuestCpu) -> None:
     """Enable the executing vCPU's SGIs and its timer, then its CPU interface."""
-    bits = (1 << SGI_COUNT) - 1 | 1 << PPI_VIRT_TIMER
+    bits = (1 << SGI_COUNT) - 1 | 1 << PPI_VIRT_TIMER | 1 << EVTCHN_PPI
     await cpu.write(GICD_BASE + GICD.ISENABLER.word(0), bits)
     await linux_gic_cpu_restore(cpu)
 
@@ -80,6 +82,8 @@ async def linux_handle_irq(cpu: GuestCpu, intid: int) -> None:
         await linux_tty_interrupt(cpu)
     elif intid == RTC_SPI:
         await linux_rtc_interrupt(cpu)
+    elif intid == EVTCHN_PPI:
+        await linux_evtchn_interrupt(cpu)
     elif intid != SGI_RESCHEDULE:
         violation(cpu, f"unexpected interrupt {intid}")
 

@@ -13,7 +13,7 @@ from services.domain.programs.irq import (
 )
 from services.domain.programs.memory import Kernel, PerCpu, kernel, own, set_own
 from services.domain.programs.power import linux_pm_finish, restore_registers
-from services.domain.programs.shell import command_waits, linux_shell
+from services.domain.programs.shell import command_waits, linux_shell, linux_suspend_here, prompt
 from services.domain.programs.smp import (
     is_leaving,
     linux_bring_up_secondaries,
@@ -22,7 +22,9 @@ from services.domain.programs.smp import (
     online_count,
 )
 from services.domain.programs.tick import start_tick
+from services.domain.programs.watchdogd import watchdog_due, watchdogd_pat
 from services.domain.programs.workload import kernel_registers, linux_workload_round, prepare
+from services.domain.programs.xenbus import linux_shutdown_handler, store_changed
 
 BOOT_VCPU = 0
 
@@ -41,6 +43,7 @@ async def linux_start(cpu: GuestCpu, x0: int) -> None:
     await cpu.irq_enable()
     await linux_bring_up_secondaries(cpu)
     printk(cpu, f"dom{cpu.domain.spec.id}: up, {online_count(cpu)} vCPUs")
+    prompt(cpu, 0)
     await linux_idle(cpu)
 
 
@@ -64,6 +67,7 @@ async def linux_cpu_resume(cpu: GuestCpu, x0: int) -> None:
     start_tick(cpu)
     await cpu.irq_enable()
     await linux_pm_finish(cpu)
+    prompt(cpu, 0)
     await linux_idle(cpu)
 
 
@@ -75,6 +79,15 @@ async def linux_idle(cpu: GuestCpu) -> None:
         await cpu.irq_disable()
         if is_leaving(cpu):
             await linux_cpu_die(cpu)
+        elif cpu.load_word(kernel(Kernel.SUSPEND_ON)) == cpu.vcpu + 1:
+            await cpu.irq_enable()
+            await linux_suspend_here(cpu)
+        elif cpu.vcpu == BOOT_VCPU and store_changed(cpu):
+            await cpu.irq_enable()
+            await linux_shutdown_handler(cpu)
+        elif cpu.vcpu == BOOT_VCPU and watchdog_due(cpu):
+            await cpu.irq_enable()
+            await watchdogd_pat(cpu)
         elif cpu.vcpu == BOOT_VCPU and command_waits(cpu):
             await cpu.irq_enable()
             await linux_shell(cpu)

@@ -41,6 +41,14 @@ class Kernel(IntEnum):
     RECEIVED_TAIL = auto()
     COMMANDS_DONE = auto()
     VIOLATIONS = auto()
+    STORE_CHANGED = auto()
+    """The store's event has come and nobody has looked at the store yet."""
+    SUSPEND_ON = auto()
+    """vCPU that was asked to suspend the domain, plus one."""
+    WATCHDOG_ID = auto()
+    """Id of the daemon's watchdog; 0 while it has none."""
+    WATCHDOG_DUE = auto()
+    """Virtual count at which the daemon pats it next."""
 
 
 class PerCpu(IntEnum):

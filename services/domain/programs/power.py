@@ -1,5 +1,7 @@
 """Guest suspend as Linux does it, to SYSTEM_SUSPEND and back: in place or at the resume entry."""
 
+from dataclasses import dataclass
+
 from proto.el1 import SYSREGS
 from proto.hypercall import PSCI_CALL
 from proto.image import symbol
@@ -12,40 +14,64 @@ from services.domain.programs.smp import (
     EBUSY,
     linux_bring_up_secondaries,
     linux_take_down_secondaries,
+    native,
     psci,
 )
 from services.domain.programs.tick import start_tick, stop_tick
+from services.domain.programs.watchdogd import watchdogd_sleep_hook
 from services.domain.programs.workload import check_registers, report, violation
 
 SUSPEND_MAGIC = 0x5353_5044
 """`SUSPEND_MAGIC` while the saved register set is good."""
 
 
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How SYSTEM_SUSPEND is called: as Linux does it, or wrong in one respect."""
+
+    function: Psci | None = None
+    """Function id; None for the one of the guest's width."""
+    entry_bits: int = 0
+    """Set in the entry address."""
+    junk: int = 0
+    """Set in both arguments."""
+    leave_on: bool = False
+    """The other vCPUs are left on."""
+
+
+AS_LINUX = Way()
+
+
 @symbol
-async def linux_pm_suspend(cpu: GuestCpu) -> None:
+async def linux_pm_suspend(cpu: GuestCpu, way: Way = AS_LINUX) -> int:
     """Write to /sys/power/state: everything down, SYSTEM_SUSPEND, and if it returns all back up.
 
-    A successful suspend does not come back here: the resume entry is a fresh program.
+    A successful suspend does not come back here: the resume entry is a fresh program. Gives the
+    error of one that does.
     """
     printk(cpu, "PM: suspend entry (deep)")
+    await watchdogd_sleep_hook(cpu)
     cpu.store_word(kernel(Kernel.FROZEN), 1)
     report(cpu)
-    if await linux_take_down_secondaries(cpu):
+    if not way.leave_on and await linux_take_down_secondaries(cpu):
+        code = EBUSY
         printk(cpu, f"PM: suspend aborted: {EBUSY} EBUSY")
     else:
-        code = await linux_system_suspend(cpu)
+        code = await linux_system_suspend(cpu, way)
         printk(cpu, f"PM: suspend aborted: {code} {error_name(code)}")
     await linux_pm_finish(cpu)
+    return code
 
 
 @symbol
-async def linux_system_suspend(cpu: GuestCpu) -> int:
+async def linux_system_suspend(cpu: GuestCpu, way: Way = AS_LINUX) -> int:
     """Save the vCPU and call SYSTEM_SUSPEND; gives the signed code of a call that returned."""
     await cpu.irq_disable()
     stop_tick(cpu)
     _save_registers(cpu)
-    entry = cpu.address("linux_cpu_resume")
-    x0 = await cpu.hvc(PSCI_CALL, Psci.SYSTEM_SUSPEND, entry, cpu.domain.spec.context_id)
+    entry = cpu.address("linux_cpu_resume") | way.entry_bits | way.junk
+    function = way.function or native(cpu, Psci.SYSTEM_SUSPEND)
+    x0 = await cpu.hvc(PSCI_CALL, function, entry, cpu.domain.spec.context_id | way.junk)
     cpu.trace(GuestReturned(cpu.domain.spec.id, cpu.vcpu, x0))
     cpu.store_word(kernel(Kernel.SUSPEND_MAGIC), 0)
     check_registers(cpu)
@@ -61,6 +87,14 @@ async def linux_pm_finish(cpu: GuestCpu) -> None:
     cpu.store_word(kernel(Kernel.FROZEN), 0)
     report(cpu)
     printk(cpu, "PM: suspend exit")
+
+
+@symbol
+async def linux_reboot(cpu: GuestCpu) -> None:
+    """SYSTEM_RESET; comes back only if it is refused."""
+    printk(cpu, "reboot: Restarting system")
+    code = await psci(cpu, Psci.SYSTEM_RESET)
+    printk(cpu, f"reboot: Reboot failed: {code} {error_name(code)}")
 
 
 @symbol

@@ -3,20 +3,29 @@
 from collections.abc import Awaitable, Callable
 
 from proto.devices import RTC
+from proto.el1 import THUMB
 from proto.hypercall import CpuHotplug, Hypercall, Sysctl
 from proto.image import symbol
 from proto.platform import RTC_BASE
+from proto.psci import Psci
 from proto.units import S
 from services.domain.guest_cpu import GuestCpu
 from services.domain.programs.console import has_line, printk, take_line
+from services.domain.programs.irq import linux_smp_send_reschedule
 from services.domain.programs.memory import Kernel, kernel, structure
-from services.domain.programs.power import linux_pm_suspend, linux_poweroff
+from services.domain.programs.power import Way, linux_pm_suspend, linux_poweroff
+from services.domain.programs.smp import is_online
+from services.domain.programs.toolstack import sh_xl
 from services.domain.programs.workload import report, total_rounds
 
 HOTPLUG = {"cpu-online": CpuHotplug.ONLINE, "cpu-offline": CpuHotplug.OFFLINE}
 """Subcommand of xen-hptool to operation."""
 
 ALARM_S_MAX = 1e9
+
+FAILURE = 1
+NOT_FOUND = 127
+"""Exit statuses."""
 
 
 def command_waits(cpu: GuestCpu) -> bool:
@@ -37,32 +46,43 @@ async def linux_shell(cpu: GuestCpu) -> None:
     else:
         line = take_line(cpu)
     words = line.split()
-    if not words:
-        return
-    printk(cpu, line)
+    status = 0
+    if words:
+        printk(cpu, line)
+        status = await _run(cpu, words)
+    prompt(cpu, status)
+
+
+async def _run(cpu: GuestCpu, words: list[str]) -> int:
     command = COMMANDS.get(words[0])
     if command is None or (words[0] in HARDWARE_DOMAIN_ONLY and cpu.domain.spec.id != 0):
         printk(cpu, f"sh: {words[0]}: not found")
-    else:
-        await command(cpu, words[1:])
+        return NOT_FOUND
+    return await command(cpu, words[1:])
+
+
+def prompt(cpu: GuestCpu, status: int) -> None:
+    """Say that the shell waits for a line, and how the last command ended."""
+    printk(cpu, f"dom{cpu.domain.spec.id} [{status}]#")
 
 
 @symbol
-async def sh_echo(cpu: GuestCpu, words: list[str]) -> None:
+async def sh_echo(cpu: GuestCpu, words: list[str]) -> int:
     """`echo mem > /sys/power/state`, or just echo."""
     if words == ["mem", ">", "/sys/power/state"]:
         await linux_pm_suspend(cpu)
-    else:
-        printk(cpu, " ".join(words))
+        return FAILURE
+    printk(cpu, " ".join(words))
+    return 0
 
 
 @symbol
-async def sh_rtcwake(cpu: GuestCpu, words: list[str]) -> None:
+async def sh_rtcwake(cpu: GuestCpu, words: list[str]) -> int:
     """`rtcwake -m mem -s SECONDS`: set the alarm, then suspend. The alarm stays set."""
     seconds = _seconds(words[3]) if len(words) == 4 and words[:3] == ["-m", "mem", "-s"] else None
     if seconds is None:
         printk(cpu, "rtcwake: usage: rtcwake -m mem -s SECONDS")
-        return
+        return FAILURE
     low = await cpu.read(RTC_BASE + RTC.COUNT_LO.offset)
     high = await cpu.read(RTC_BASE + RTC.COUNT_HI.offset)
     alarm = (high << 32 | low) + round(seconds * S)
@@ -70,6 +90,7 @@ async def sh_rtcwake(cpu: GuestCpu, words: list[str]) -> None:
     await cpu.write(RTC_BASE + RTC.ALARM_HI.offset, alarm >> 32)
     await cpu.write(RTC_BASE + RTC.CTRL.offset, RTC.CTRL_ENABLE)
     await linux_pm_suspend(cpu)
+    return FAILURE
 
 
 def _seconds(word: str) -> float | None:
@@ -82,37 +103,79 @@ def _seconds(word: str) -> float | None:
 
 
 @symbol
-async def sh_xen_hptool(cpu: GuestCpu, words: list[str]) -> None:
+async def sh_xen_hptool(cpu: GuestCpu, words: list[str]) -> int:
     """`xen-hptool cpu-offline N`, `xen-hptool cpu-online N`: XEN_SYSCTL_cpu_hotplug."""
     if len(words) != 2 or words[0] not in HOTPLUG or not words[1].isdecimal():
         printk(cpu, "xen-hptool: usage: xen-hptool cpu-online|cpu-offline CPU")
-        return
+        return FAILURE
     target = int(words[1])
     argument = structure(cpu, Sysctl.CPU_HOTPLUG, target, HOTPLUG[words[0]])
     error = await cpu.hypercall(Hypercall.SYSCTL, argument)
     printk(cpu, f"cpu {target} {words[0].removeprefix('cpu-')}: {error}")
+    return FAILURE if error else 0
 
 
 @symbol
-async def sh_poweroff(cpu: GuestCpu, words: list[str]) -> None:
+async def sh_poweroff(cpu: GuestCpu, words: list[str]) -> int:
     """`poweroff`."""
     await linux_poweroff(cpu)
+    return FAILURE
 
 
 @symbol
-async def sh_work(cpu: GuestCpu, words: list[str]) -> None:
+async def sh_suspend_test(cpu: GuestCpu, words: list[str]) -> int:
+    """`suspend-test WAY`: call SYSTEM_SUSPEND as no Linux would."""
+    if len(words) == 2 and words[0] == "vcpu" and words[1].isdecimal():
+        return await _suspend_on(cpu, int(words[1]))
+    way = WAYS.get(words[0]) if len(words) == 1 else None
+    if way is None:
+        printk(cpu, f"suspend-test: usage: suspend-test {'|'.join(WAYS)}|vcpu N")
+        return FAILURE
+    await linux_pm_suspend(cpu, way)
+    return FAILURE
+
+
+async def _suspend_on(cpu: GuestCpu, vcpu: int) -> int:
+    """Have another vCPU suspend the domain, and this one go down for it."""
+    if vcpu == cpu.vcpu or not is_online(cpu, vcpu):
+        printk(cpu, f"suspend-test: vCPU {vcpu} is not another one that is on")
+        return FAILURE
+    cpu.store_word(kernel(Kernel.SUSPEND_ON), vcpu + 1)
+    await linux_smp_send_reschedule(cpu)
+    return 0
+
+
+@symbol
+async def linux_suspend_here(cpu: GuestCpu) -> None:
+    """Suspend on the executing vCPU, which another one's shell has asked for."""
+    cpu.store_word(kernel(Kernel.SUSPEND_ON), 0)
+    await linux_pm_suspend(cpu)
+
+
+@symbol
+async def sh_work(cpu: GuestCpu, words: list[str]) -> int:
     """`work`: how far the workload is, and whether anything was damaged."""
     report(cpu)
     violations = cpu.load_word(kernel(Kernel.VIOLATIONS))
     verdict = f"NOT intact, {violations} violations" if violations else "intact"
     printk(cpu, f"work: {total_rounds(cpu)} rounds, {verdict}")
+    return FAILURE if violations else 0
 
 
-COMMANDS: dict[str, Callable[[GuestCpu, list[str]], Awaitable[None]]] = {
+WAYS = {
+    "thumb-entry": Way(entry_bits=THUMB),
+    "vcpu-on": Way(leave_on=True),
+    "junk32": Way(function=Psci.SYSTEM_SUSPEND_32, junk=0xDEAD << 32),
+}
+"""Word of `suspend-test` to how it calls."""
+
+COMMANDS: dict[str, Callable[[GuestCpu, list[str]], Awaitable[int]]] = {
     "echo": sh_echo,
     "rtcwake": sh_rtcwake,
     "xen-hptool": sh_xen_hptool,
     "poweroff": sh_poweroff,
+    "suspend-test": sh_suspend_test,
+    "xl": sh_xl,
     "work": sh_work,
 }
 """First word of a line to the program that runs it."""

@@ -2,7 +2,8 @@
 
 from proto.hypercall import PSCI_CALL
 from proto.image import symbol
-from proto.psci import Affinity, Psci, error_name, from_register
+from proto.psci import SMC64, Affinity, Psci, error_name, from_register
+from proto.scenario import GuestArch
 from proto.units import MS
 from services.domain.guest_cpu import GuestCpu
 from services.domain.programs.console import printk
@@ -20,8 +21,13 @@ EBUSY = -16
 
 
 async def psci(cpu: GuestCpu, function: int, x1: int = 0, x2: int = 0, x3: int = 0) -> int:
-    """A PSCI call by HVC; gives the signed return code."""
-    return from_register(await cpu.hvc(PSCI_CALL, function, x1, x2, x3))
+    """A PSCI call by HVC, in the form of the guest's width; gives the signed return code."""
+    return from_register(await cpu.hvc(PSCI_CALL, native(cpu, function), x1, x2, x3))
+
+
+def native(cpu: GuestCpu, function: int) -> int:
+    """A function id in the form of the guest's width: AArch32 has no SMC64."""
+    return function & ~SMC64 if cpu.domain.spec.arch is GuestArch.AARCH32 else function
 
 
 def is_online(cpu: GuestCpu, vcpu: int) -> bool:
@@ -37,8 +43,8 @@ def online_count(cpu: GuestCpu) -> int:
 @symbol
 async def linux_bring_up_secondaries(cpu: GuestCpu) -> None:
     """CPU_ON for each vCPU that is not online; one that fails stays off and is reported."""
-    for vcpu in range(1, cpu.domain.spec.vcpus):
-        if not is_online(cpu, vcpu):
+    for vcpu in range(cpu.domain.spec.vcpus):
+        if vcpu != cpu.vcpu and not is_online(cpu, vcpu):
             await linux_cpu_up(cpu, vcpu)
 
 
