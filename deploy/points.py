@@ -21,8 +21,8 @@ POINTS: Final = (
     "el3.warm_boot pe<N>",
     "el3.CPU_OFF pe<N>",
     "el3.after_CPU_OFF pe<N>",
-    "el3.SYSTEM_SUSPEND",
     SMMUV3_POINT,
+    "el3.SYSTEM_SUSPEND",
 )
 """Patterns of names; what stands in angle brackets depends on the board."""
 

@@ -4,6 +4,8 @@ from collections.abc import Callable
 
 from proto.board import Board
 from proto.devices import ABSENT
+from proto.ids import NodeId
+from proto.messages import RaiseLine
 from proto.platform import IommuDriver
 from services.devices.iommu_base import Iommu
 from services.devices.ipmmu import Ipmmu
@@ -16,6 +18,10 @@ class Absent(Iommu):
 
     def __init__(self, board: Board) -> None:
         super().__init__(board, ABSENT, {})
+        self.handlers[RaiseLine] = self._no_fault
+
+    def _no_fault(self, src: NodeId, body: RaiseLine) -> None:
+        """The operator's button for a fault is not wired to anything."""
 
 
 KINDS: dict[IommuDriver, Callable[[Board], Iommu]] = {

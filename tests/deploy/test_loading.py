@@ -169,6 +169,7 @@ def armed(point: str) -> str:
         ("CPU_DEAD pe01", "one of CPU_DEAD pe0,"),
         ("el3.CPU_ON", "el3.CPU_ON pe<N>,"),
         ("el3.SYSTEM_SUSPEND pe0", "el3.SYSTEM_SUSPEND, got"),
+        ("smmuv3.CMD_SYNC", "no smmuv3.CMD_SYNC on this board"),
         ("vpsci.SYSTEM_SUSPEND d1", "one of vpsci.SYSTEM_SUSPEND d2, got"),
         ("vpsci.SYSTEM_SUSPEND d0", "one of vpsci.SYSTEM_SUSPEND d2, got"),
     ],
