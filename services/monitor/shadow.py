@@ -36,6 +36,23 @@ from services.monitor.gic_shadow import GicShadow
 AttemptListener = Callable[[Moment, Attempt], None]
 
 
+class Stopwatch:
+    """Board time during which something was so, from the start of the board."""
+
+    def __init__(self) -> None:
+        self._total_ns = 0
+        self._since_ns: int | None = 0
+
+    def read(self, now: int) -> int:
+        """The time until now."""
+        return self._total_ns + (0 if self._since_ns is None else max(0, now - self._since_ns))
+
+    def run(self, now: int, running: bool) -> None:
+        """It is so from now on, or not."""
+        self._total_ns = self.read(now)
+        self._since_ns = now if running else None
+
+
 class Shadow:
     """What the journal says of the board so far."""
 
@@ -70,8 +87,9 @@ class Shadow:
         """Called when an attempt is over."""
         self._open_spans: dict[NodeId, list[Span]] = {}
         self._counts_at_freeze: dict[int, int] = {}
-        self._unpaused_ns: dict[int, int] = {}
-        self._unpaused_since_ns: dict[int, int] = dict.fromkeys(domain_ids(board.scenario), 0)
+        domains = domain_ids(board.scenario)
+        self._unpaused: dict[int, Stopwatch] = {domain: Stopwatch() for domain in domains}
+        self._runnable: dict[int, Stopwatch] = {domain: Stopwatch() for domain in domains}
         self._gic_lost = retention(board.scenario.power_model, GICD_NODE) is Retention.LOST
 
     @cached_property
@@ -118,9 +136,12 @@ class Shadow:
         return None
 
     def unpaused_ns(self, domain: int, now: int) -> int:
+        """Board time so far during which nobody had paused a domain."""
+        return self._unpaused[domain].read(now)
+
+    def runnable_ns(self, domain: int, now: int) -> int:
         """Board time so far during which a domain was neither paused nor shut down."""
-        since = self._unpaused_since_ns.get(domain, now)
-        return self._unpaused_ns.get(domain, 0) + max(0, now - since)
+        return self._runnable[domain].read(now)
 
     # -- the host's suspend
 
@@ -148,7 +169,7 @@ class Shadow:
         if self.attempt is None:
             return
         self.attempt.ended.add(event.label)
-        if event.label == "S1":
+        if (event.label, event.edge) == ("S1", "end"):
             self._counts_at_freeze = dict(self.pause_counts)
             self.frozen = dict.fromkeys(domain_ids(self.board.scenario), moment.position)
         if event.label == "R8":
@@ -225,7 +246,8 @@ class Shadow:
 
     def _on_pause_count(self, moment: Moment, event: PauseCount) -> None:
         self.pause_counts[event.domain] = event.count
-        self._count_time(moment, event.domain)
+        self._unpaused[event.domain].run(moment.now, not event.count)
+        self._runnable[event.domain].run(moment.now, self.can_run(event.domain))
         thawing = self.attempt is not None and "R8" in self.attempt.begun
         if thawing and event.count < self._counts_at_freeze.get(event.domain, 0):
             self.frozen.pop(event.domain, None)
@@ -235,7 +257,7 @@ class Shadow:
             self.shutdown.pop(event.domain, None)
         else:
             self.shutdown[event.domain] = event.code
-        self._count_time(moment, event.domain)
+        self._runnable[event.domain].run(moment.now, self.can_run(event.domain))
 
     def _on_policy(self, moment: Moment, event: SuspendPolicy) -> None:
         if event.decision == "host":
@@ -244,13 +266,6 @@ class Shadow:
     def can_run(self, domain: int) -> bool:
         """Whether a domain is neither paused nor shut down."""
         return not self.pause_counts.get(domain) and domain not in self.shutdown
-
-    def _count_time(self, moment: Moment, domain: int) -> None:
-        self._unpaused_ns[domain] = self.unpaused_ns(domain, moment.now)
-        if self.can_run(domain):
-            self._unpaused_since_ns[domain] = moment.now
-        else:
-            self._unpaused_since_ns.pop(domain, None)
 
     def _on_vcpu_run(self, moment: Moment, body: VcpuRun) -> None:
         self.running[domain_of(moment.node), body.vcpu] = moment.position
