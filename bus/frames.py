@@ -20,7 +20,10 @@ class Unreachable(Exception):
 
 
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
-    """A process introduces itself; `token` proves that it belongs to this run."""
+    """A process introduces itself; `token` proves that it belongs to this run.
+
+    A client's process is called `client`, and the hub gives it its node.
+    """
 
     process: str
     nodes: tuple[NodeId, ...]
@@ -45,8 +48,26 @@ class Go(msgspec.Struct, frozen=True, array_like=True, tag="go"):
     time_scale: float
 
 
+class Bye(msgspec.Struct, frozen=True, array_like=True, tag="bye"):
+    """A client leaves; a process of the board has no such word."""
+
+
+class Welcome(msgspec.Struct, frozen=True, array_like=True, tag="welcome"):
+    """A client is taken in as this node, with what `Go` told the processes."""
+
+    node: NodeId
+    epoch_ns: int
+    time_scale: float
+
+
 class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
-    """The hub does not take this process in, and why."""
+    """The hub does not take this process in, or drops a client, and why."""
+
+    reason: str
+
+
+class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
+    """The run is over; told to clients, as nobody ends their processes."""
 
     reason: str
 
@@ -57,8 +78,8 @@ class Deliver(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="deliv
     envelopes: list[Envelope]
 
 
-FromHost = Turn | Hello | Crash
-ToHost = Go | Refused | Deliver
+FromHost = Turn | Hello | Crash | Bye
+ToHost = Go | Refused | Deliver | Welcome | Ended
 
 _decode_from_host: Callable[[bytes], Any] = msgspec.msgpack.Decoder(FromHost).decode
 _decode_to_host: Callable[[bytes], Any] = msgspec.msgpack.Decoder(ToHost).decode

@@ -11,7 +11,6 @@ from bus.hub import Hub, Over, Plan
 from bus.journal import JournalWriter
 from bus.link import HubLink, Limits, Terminated, Termination
 from bus.runner import Runner
-from proto.codec import encode
 
 RETRY_S = 0.005
 """How long the hub waits at most while a process that does not read has messages queued."""
@@ -136,7 +135,7 @@ class Interconnect:
 
     def _go(self) -> None:
         epoch_ns = self._clock.start()
-        self.hub.start(encode(Go(epoch_ns, self._clock.time_scale)))
+        self.hub.start(Go(epoch_ns, self._clock.time_scale))
         self._control.send(Running(epoch_ns))
 
     def _timeout_s(self) -> float | None:

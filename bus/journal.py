@@ -27,6 +27,8 @@ _CHUNK_BYTES = 1 << 20
 HubEventKind = Literal[
     "peer_up",
     "peer_down",
+    "client_up",
+    "client_down",
     "undeliverable",
     "undecodable",
     "unauthorised",

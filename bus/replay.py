@@ -2,9 +2,11 @@
 
 Node replay feeds each node alone what it answered. Forced replay lets the sim world deliver
 everything in the recorded order, and so also proves that each delivery was possible. Nodes come
-from the caller: this module knows none.
+from the caller: this module knows none. What clients did is an input: no board says what a person
+wants, so their turns are taken from the journal.
 """
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +15,7 @@ from bus.world.sim import World
 from bus.world.strategies import Diverged, FifoStrategy
 from proto.board import Board
 from proto.codec import encode
-from proto.ids import BoardNs, NodeId
+from proto.ids import BoardNs, NodeId, is_client
 from proto.node import Node
 from proto.turn import (
     CancelTimer,
@@ -63,17 +65,46 @@ def turns_of(journal: Journal) -> Iterator[tuple[int, Turn]]:
             yield position, record
 
 
+class _Person:
+    """A client's node: does again what it did."""
+
+    def __init__(self, node: NodeId) -> None:
+        self.id = node
+        self.recorded: deque[tuple[Effect, ...]] = deque()
+
+    def on_start(self, now: BoardNs) -> Sequence[Effect]:
+        """It joined and asked."""
+        return self.recorded.popleft()
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        """It was answered, and perhaps asked again."""
+        return self.recorded.popleft()
+
+    def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
+        """Clients set no timers."""
+        raise Diverged(f"timer {timer!r} was not set")
+
+
+def _people(journal: Journal) -> dict[NodeId, Node]:
+    """All clients of a journal, as nodes."""
+    people: dict[NodeId, _Person] = {}
+    for _, turn in turns_of(journal):
+        if is_client(turn.node):
+            people.setdefault(turn.node, _Person(turn.node)).recorded.append(turn.effects)
+    return dict(people)
+
+
 def replay_nodes(journal: Journal, build: Build) -> Replayed:
     """Feed each node its recorded inputs in order and compare its effects.
 
     A node is built when it starts, so a restarted one begins afresh as it did in the run.
     """
     board = journal.header.board
-    nodes: dict[NodeId, Node] = {}
+    nodes = _people(journal)
     sent: dict[MessageId, Envelope] = {}
     count = 0
     for position, turn in turns_of(journal):
-        if isinstance(turn.input, Start):
+        if isinstance(turn.input, Start) and not is_client(turn.node):
             nodes[turn.node] = build(board, turn.node)
         expected = turn.effects
         try:
@@ -96,7 +127,7 @@ def replay_forced(
     `record` receives the turns of the replay.
     """
     latencies = journal.header.board.platform.latencies
-    world = World(nodes, latencies, FifoStrategy(), record)
+    world = World({**nodes, **_people(journal)}, latencies, FifoStrategy(), record)
     due: dict[tuple[NodeId, str], int] = {}
     count = 0
     for position, turn in turns_of(journal):

@@ -21,17 +21,43 @@ IPC_PATH_MAX = 107
 JOURNAL = "journal"
 """Name of the journal in a run folder, unless the user wants it elsewhere."""
 
+BOARD = "board.msgpack"
+"""Name of the file with the encoded board."""
+
+SESSION = "session.msgpack"
+"""Name of the file with what else the processes of a run must know."""
+
+STATE = "state.json"
+"""Name of the file with the state and the pids of a run."""
+
 _LOCK = "lock"
-_BOARD = "board.msgpack"
-_SESSION = "session.msgpack"
 _SOCKET = "hub.sock"
-_STATE = "state.json"
 _LOGS = "logs"
 _LAST = "last"
 
 
 class RunFolderError(Exception):
     """A folder that a run cannot have; one line that says why."""
+
+
+def runs_root() -> Path:
+    """Where run folders are made: `$TORPOR_RUNS`, or `./runs`."""
+    return Path(os.environ.get("TORPOR_RUNS") or "runs").absolute()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process holds this run folder; False also if it is none."""
+    try:
+        descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+    except OSError:
+        return False
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    finally:
+        os.close(descriptor)
+    return False
 
 
 class RunFolder:
@@ -57,12 +83,12 @@ class RunFolder:
     @property
     def board(self) -> Path:
         """The encoded board."""
-        return self.path / _BOARD
+        return self.path / BOARD
 
     @property
     def session(self) -> Path:
         """What else the processes of the run must know."""
-        return self.path / _SESSION
+        return self.path / SESSION
 
     @property
     def journal(self) -> Path:
@@ -77,7 +103,7 @@ class RunFolder:
     @property
     def state(self) -> Path:
         """JSON with the pids of the run, for people and tools."""
-        return self.path / _STATE
+        return self.path / STATE
 
     def ipc_endpoint(self) -> str:
         """Where the hub may bind; in a private temporary folder if this path is too long."""
@@ -117,14 +143,14 @@ class RunFolder:
 
     def _clear(self) -> None:
         """What an earlier run left must not be taken for this one's."""
-        for name in (_SOCKET, _STATE, _BOARD, _SESSION, JOURNAL):
+        for name in (_SOCKET, STATE, BOARD, SESSION, JOURNAL):
             (self.path / name).unlink(missing_ok=True)
         shutil.rmtree(self.logs, ignore_errors=True)
         self.logs.mkdir(mode=0o700)
 
 
 def _fresh() -> Path:
-    root = Path(os.environ.get("TORPOR_RUNS") or "runs").absolute()
+    root = runs_root()
     root.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=root))
 

@@ -28,7 +28,7 @@ from bus.link import Limits, Termination
 from bus.runner import NodeCrash, Runner
 from proto.board import Board
 from proto.codec import Undecodable, decoder
-from proto.ids import NodeId
+from proto.ids import OPERATOR, NodeId
 from proto.node import Node
 
 INTERCONNECT = "interconnect"
@@ -125,7 +125,13 @@ def _interconnect(
         time_scale=session.time_scale,
     )
     Interconnect(
-        Plan(others, board.composition, session.token, session.queue_limit),
+        Plan(
+            others,
+            board.composition,
+            session.token,
+            session.queue_limit,
+            (OPERATOR,) if board.scenario.open else (),
+        ),
         session.endpoint,
         JournalWriter(Path(session.journal), header),
         Runner(nodes, FIRST_LIFE, f"{board.scenario.seed}/{INTERCONNECT}"),

@@ -4,6 +4,8 @@ Everything is an event of one selector: a child's end (pidfd), a word of the hub
 deadline. Children die with their supervisor (PR_SET_PDEATHSIG), even when it is killed.
 """
 
+import math
+import os
 import secrets
 import selectors
 import signal
@@ -39,6 +41,8 @@ HUB_LIMIT_S = 1.5
 """How long the hub may take to close the journal."""
 TERM_LIMIT_S = 1.5
 """How long processes may take to end after SIGTERM, before SIGKILL."""
+LONGEST_WAIT_S = 3600.0
+"""A selector takes no endless times; waking up once an hour costs nothing."""
 GROWTH_TICK_S = 0.1
 """How often a listener is told that the journal has grown."""
 
@@ -76,7 +80,8 @@ class LiveResult:
 class LiveOptions:
     """Settings of a live run that do not change what the board does.
 
-    `time_limit_s` is real time; None takes the scenario's limit, scaled, and a margin. `build` and
+    `time_limit_s` is real time; None takes the scenario's limit, scaled, and a margin, or no limit
+    for a scenario that is open. `build` and
     `code` are `module:function`, `queue_limit` and `queued_frames` bounds (see `Session`).
     """
 
@@ -88,6 +93,26 @@ class LiveOptions:
     code: str = "deploy.loading:code_hash"
     queue_limit: int = 16_384
     queued_frames: int = 4_096
+    tell_growth: bool = True
+    """Whether a listener hears when the journal has grown."""
+
+
+class RunState(msgspec.Struct, frozen=True, kw_only=True):
+    """What `state.json` says: for people, and for whoever wants to join the run.
+
+    `state` is `starting`, `running`, or how the run has ended. Board time 0 was at `epoch_ns` of
+    CLOCK_MONOTONIC; `started_s` is seconds since 1970.
+    """
+
+    state: str = "starting"
+    journal: str
+    composition: str
+    pids: dict[str, int] = {}
+    supervisor: int
+    started_s: float
+    time_scale: float
+    endpoint: str = ""
+    epoch_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +144,13 @@ class Supervisor:
         self.options = options or LiveOptions()
         self.journal = (self.options.journal or folder.journal).absolute()
         self._board = board
+        self._state = RunState(
+            journal=str(self.journal),
+            composition=board.composition,
+            supervisor=os.getpid(),
+            started_s=time.time(),
+            time_scale=self.options.time_scale,
+        )
         self._folder = folder
         self._processes = dict(processes)
         self._on_event = on_event
@@ -187,12 +219,13 @@ class Supervisor:
             self._serve(deadline_s)
 
     def _serve(self, deadline_s: float) -> None:
-        timeout_s = max(0.0, deadline_s - time.monotonic())
-        if self._on_event is not None and self._running:
+        timeout_s = min(max(0.0, deadline_s - time.monotonic()), LONGEST_WAIT_S)
+        following = self._on_event is not None and self.options.tell_growth and self._running
+        if following:
             timeout_s = min(timeout_s, GROWTH_TICK_S)
         for key, _ in self._selector.select(timeout_s):
             key.data()
-        if self._on_event is not None and self._running:
+        if following:
             size = self.journal.stat().st_size
             if size > self._journal_bytes:
                 self._journal_bytes = size
@@ -210,8 +243,10 @@ class Supervisor:
         for line in self._control.receive():
             match msgspec.json.decode(line, type=Report):
                 case Listening(endpoint):
+                    self._state = msgspec.structs.replace(self._state, endpoint=endpoint)
                     self._spawn_others(endpoint)
-                case Running():
+                case Running(epoch_ns):
+                    self._state = msgspec.structs.replace(self._state, epoch_ns=epoch_ns)
                     self._started()
                 case Over("ended", reason):
                     self._hub_done = True
@@ -232,7 +267,9 @@ class Supervisor:
 
     def _started(self) -> None:
         limit_s = self.options.time_limit_s
-        if limit_s is None:
+        if limit_s is None and self._board.scenario.open:
+            limit_s = math.inf
+        elif limit_s is None:
             board_s = self._board.scenario.time_limit_ms / 1000
             limit_s = board_s * self.options.time_scale + MARGIN_S
         self._deadline_s = time.monotonic() + limit_s
@@ -298,14 +335,8 @@ class Supervisor:
         self._folder.session.write_bytes(encode(session))
 
     def _write_state(self, state: str) -> None:
-        self._folder.write_state(
-            {
-                "state": state,
-                "journal": str(self.journal),
-                "composition": self._board.composition,
-                "pids": dict(self.pids),
-            }
-        )
+        self._state = msgspec.structs.replace(self._state, state=state, pids=dict(self.pids))
+        self._folder.write_state(msgspec.to_builtins(self._state))
 
     def _tell(self, kind: Literal["started", "growing", "ended"]) -> None:
         if self._on_event is not None:

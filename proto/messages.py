@@ -587,7 +587,7 @@ class ReadConsole(Message, frozen=True):
     """A client asks what a console (-1: Xen's) has printed; answered by `OperateResult`.
 
     `first` counts lines from 0, or back from the end if it is negative. The answer comes as soon as
-    there is a line, at the latest after `within_ms` of board time.
+    there is a line or the power LED changes, at the latest after `within_ms` of board time.
     """
 
     tx: int
@@ -608,7 +608,8 @@ class OperateResult(Message, frozen=True):
     """The operator's answer to a client: what came of it, and the power LED as it is now.
 
     `status` is the exit status of an `xl` step, -1 without one. `next_line` is the number of the
-    first line that the console has not printed yet. `reason` says why `ok` is false.
+    first line that the console has not printed yet. `reason` says why `ok` is false; `refused` means
+    that nothing was begun.
     """
 
     tx: int
@@ -618,6 +619,7 @@ class OperateResult(Message, frozen=True):
     reason: str = ""
     power: str = ""
     next_line: int = 0
+    refused: bool = False
     link: ClassVar[str] = "operator"
 
 

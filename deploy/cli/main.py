@@ -1,7 +1,8 @@
 """The `torpor` command: one module per subcommand; errors are one line, exit codes are four.
 
 0: every property holds, or only expected findings appeared. 1: a property is violated. 2: bad usage
-or bad input. 3: inconclusive.
+or bad input. 3: inconclusive, or a running board does not answer. `torpor xl` exits with the status
+of the `xl` that it typed.
 """
 
 import sys
@@ -14,11 +15,14 @@ import typer.core
 from bus.journal import JournalError
 from bus.runfolder import RunFolderError
 from bus.world.tape import TapeError
+from deploy.cli.bench import console, irq, wake, xl
 from deploy.cli.check import check
 from deploy.cli.journal import app as journal_app
 from deploy.cli.replay import replay
 from deploy.cli.run import run
 from deploy.cli.schema import schema
+from deploy.cli.talk import EXIT_NO_ANSWER, NoAnswer
+from deploy.cli.up import down, status, up
 from deploy.cli.usage import PlainUsage, help_without_command
 from deploy.loading import UsageError
 
@@ -42,6 +46,9 @@ class OneLineErrors(typer.core.TyperGroup):
             code = _complain(_usage_text(error))
         except BAD_INPUT as error:
             code = _complain(f"torpor: {error}")
+        except NoAnswer as error:
+            typer.echo(f"torpor: {error}", err=True)
+            code = EXIT_NO_ANSWER
         sys.exit(code or 0)
 
 
@@ -59,6 +66,20 @@ app.command(cls=PlainUsage, epilog="Example: torpor run seed --world sim --seed 
 app.command(cls=PlainUsage, epilog="Example: torpor check runs/last/journal --json")(check)
 app.command(cls=PlainUsage, epilog="Example: torpor replay runs/last/journal")(replay)
 app.command(cls=PlainUsage, epilog="Example: torpor schema > docs/scenario.schema.json")(schema)
+app.command(cls=PlainUsage, epilog="Example: torpor up --profile v11 --power gic-retained")(up)
+app.command(cls=PlainUsage, epilog="Example: torpor status --json")(status)
+app.command(cls=PlainUsage, epilog="Example: torpor down --json")(down)
+app.command(
+    cls=PlainUsage,
+    epilog="Example: torpor xl cpu-hotplug 2 off",
+    # Everything behind the first word is for `xl`, its options too.
+    context_settings={"allow_interspersed_args": False},
+)(xl)
+app.command(cls=PlainUsage, epilog="Example: torpor irq tty1")(irq)
+app.command(cls=PlainUsage, epilog="Example: torpor wake rtc")(wake)
+app.command(
+    cls=PlainUsage, epilog='Example: torpor console dom0 --line "echo mem > /sys/power/state"'
+)(console)
 app.add_typer(journal_app, name="journal")
 
 

@@ -84,7 +84,7 @@ def run(
             time_limit_s=timeout,
             journal=target,
         )
-        return _live(board, folder, options, json, console)
+        return live(board, folder, options, json, console)
 
 
 def _refuse_options(world: WorldName, live_only: Mapping[str, object], twice: bool) -> None:
@@ -108,7 +108,7 @@ def _check_writable(path: Path) -> None:
 # -- live
 
 
-def _live(
+def live(
     board: Board, folder: RunFolder, options: LiveOptions, json: bool, console: Console
 ) -> int:
     with View(board, console) as view:

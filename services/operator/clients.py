@@ -33,7 +33,8 @@ class Clients:
         self._sources = sources
         self._domains = domains
         self._scripts: dict[Asking, Script] = {}
-        self._readers: dict[Asking, ReadConsole] = {}
+        self._readers: dict[Asking, tuple[ReadConsole, int]] = {}
+        """What is to be read, and how often the LED had changed when it was asked."""
         self._attending: list[Asking] = []
 
     def ask(
@@ -60,7 +61,7 @@ class Clients:
 
     def refuse(self, client: NodeId, tx: int, reason: str, effects: list[Effect]) -> None:
         """This cannot be done."""
-        self._answer((client, tx), Outcome(ok=False, reason=reason), effects)
+        self._answer((client, tx), Outcome(ok=False, reason=reason, refused=True), effects)
 
     def advance(self, now: BoardNs, steps_done: bool, effects: list[Effect]) -> None:
         """Something has happened: answer whoever can be answered.
@@ -76,8 +77,9 @@ class Clients:
                     del self._scripts[asking]
                     self._answer(asking, script.outcome, effects)
                     moving = True
-        for asking, body in list(self._readers.items()):
-            if self._terminal(body.domain).printed > max(body.first, 0):
+        for asking, (body, changes) in list(self._readers.items()):
+            printed = self._terminal(body.domain).printed
+            if printed > max(body.first, 0) or len(self._seen.led) != changes:
                 del self._readers[asking]
                 effects.append(CancelTimer(_timer(asking)))
                 self._answer_lines(asking, body, effects)
@@ -92,7 +94,7 @@ class Clients:
             if timer == script.timer:
                 script.timed_out(now, effects)
                 return True
-        for asking, body in list(self._readers.items()):
+        for asking, (body, _) in list(self._readers.items()):
             if timer == _timer(asking):
                 del self._readers[asking]
                 self._answer_lines(asking, body, effects)
@@ -109,7 +111,7 @@ class Clients:
         if body.within_ms == 0 or self._terminal(body.domain).printed > max(body.first, 0):
             self._answer_lines(asking, body, effects)
             return
-        self._readers[asking] = body
+        self._readers[asking] = (body, len(self._seen.led))
         at_ns = now + body.within_ms * MS
         effects.append(SetTimer(_timer(asking), at_ns, at_ns))
 
@@ -125,8 +127,8 @@ class Clients:
     ) -> None:
         client, tx = asking
         power = self._seen.power or "on"
-        ok, reason, lines, status = outcome
-        answer = OperateResult(tx, ok, lines, status, reason, power, next_line)
+        ok, reason, lines, status, refused = outcome
+        answer = OperateResult(tx, ok, lines, status, reason, power, next_line, refused)
         effects.append(Send(client, answer))
 
     def _refusal(self, asking: Asking, body: Operate | ReadConsole | AwaitSteps) -> str:

@@ -28,6 +28,8 @@ class Outcome(NamedTuple):
     reason: str = ""
     lines: tuple[str, ...] = ()
     status: int = NO_STATUS
+    refused: bool = False
+    """Nothing was begun."""
 
 
 def device_of(source: str | int, sources: Mapping[int, NodeId]) -> NodeId | None:

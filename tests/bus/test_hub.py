@@ -80,7 +80,7 @@ class Bench:
         self.hub.feed(LEFT, hello("left", PE0))
         self.hub.feed(RIGHT, hello("right", PE1))
         assert self.hub.complete
-        self.hub.start(encode(Go(0, 1.0)))
+        self.hub.start(Go(0, 1.0))
         self.sent.clear()
         return self
 
@@ -130,7 +130,7 @@ def test_go_comes_when_all_are_there(bench: Bench) -> None:
     bench.hub.feed(LEFT, hello("left", PE0))
     assert not bench.hub.complete
     bench.hub.feed(RIGHT, hello("right", PE1))
-    bench.hub.start(encode(Go(99, 2.0)))
+    bench.hub.start(Go(99, 2.0))
 
     assert [(to, decode_to_host(data)) for to, data in bench.sent] == [
         (LEFT, Go(99, 2.0)),
