@@ -105,7 +105,7 @@ class Operator:
             self._end(ScenarioEnded("failed", f"step {self._script.index}: {outcome.reason}"))
         elif outcome is not None and not self._open:
             self._end(ScenarioEnded("done"))
-        self._clients.advance(now, outcome is not None, self._effects)
+        self._clients.advance(now, outcome is not None and outcome.ok, self._effects)
 
     def _end_asked(self, client: NodeId, tx: int) -> None:
         """Somebody wants the board to go down, and the steps must not be cut short."""
