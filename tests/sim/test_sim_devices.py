@@ -175,6 +175,22 @@ def test_which_console_speaks_after_the_sleep(console: ConsoleDriver, power_mode
     run = Run(fitted(*CYCLE, console=console, power_model=power_model))
 
     speaks = console is ConsoleDriver.SCIF or power_model == "all-retained"
-    assert run.outcomes == ["slept"]
+    assert (run.outcomes, run.verdict.verdict) == (["slept"], "pass")
     assert ("(XEN) Resume" in run.lines) is speaks
     assert run.lines[:2] == ["(XEN) Using PSCI v1.1", "(XEN) Brought up 4 CPUs"]
+
+
+@pytest.mark.parametrize("console", list(ConsoleDriver))
+def test_much_output_during_an_attempt(console: ConsoleDriver) -> None:
+    """It leaves by the transmit interrupt in order, and no property takes that for a wake-up."""
+    lost = tuple(
+        PointAction(point=f"CPU_UP_PREPARE pe{cpu}", occurrence=2, return_code=-12)
+        for cpu in (1, 2, 3)
+    )
+    run = Run(fitted(*CYCLE, console=console, power_model="all-retained", points=lost))
+
+    assert run.verdict.verdict == "pass", run.verdict.findings
+    assert run.lines[-4:] == [
+        *(f"(XEN) Error bringing CPU{cpu} up: -12" for cpu in (1, 2, 3)),
+        "(XEN) Resume",
+    ]
