@@ -73,7 +73,7 @@ app.command(
     cls=PlainUsage,
     epilog="Example: torpor xl cpu-hotplug 2 off",
     # Everything behind the first word is for `xl`, its options too.
-    context_settings={"allow_interspersed_args": False},
+    context_settings={"allow_interspersed_args": False, "ignore_unknown_options": True},
 )(xl)
 app.command(cls=PlainUsage, epilog="Example: torpor irq tty1")(irq)
 app.command(cls=PlainUsage, epilog="Example: torpor wake rtc")(wake)
