@@ -4,6 +4,7 @@ A client's turns stand in the journal like those of any node: the first starts w
 following one takes an answer and may ask the next.
 """
 
+import math
 import os
 import time
 from collections import deque
@@ -24,6 +25,9 @@ ONE_LIFE = Incarnation(1)
 
 GREETING_LIMIT_S = 10.0
 """How long a running hub may take to answer a hello."""
+
+LOOK_S = 1.0
+"""How often a silent hub is looked for."""
 
 
 class BoardGone(Exception):
@@ -70,9 +74,9 @@ class Client:
         """Transaction number of the next question."""
         return self._seq
 
-    def ask(self, body: Body, limit_s: float | None = None) -> Body:
+    def ask(self, body: Body, limit_s: float = math.inf) -> Body:
         """Send a question to the operator and wait for its answer, so many real seconds at most."""
-        deadline_s = None if limit_s is None else time.monotonic() + limit_s
+        deadline_s = time.monotonic() + limit_s
         self._turn(Send(OPERATOR, body))
         while not self._arrived:
             frame = self._next(deadline_s)
@@ -111,13 +115,14 @@ class Client:
         self._seq += len(effects)
         self._link.send(encode(turn))
 
-    def _next(self, deadline_s: float | None) -> ToHost:
+    def _next(self, deadline_s: float) -> ToHost:
         """The next frame of the hub; its silence is looked into once a second."""
         while not self._frames:
-            self._frames += self._link.receive(None)
-            if not self._frames and not self._is_up():
+            if not self._is_up():
                 raise BoardGone("the board has gone down")
-            if not self._frames and deadline_s is not None and time.monotonic() >= deadline_s:
+            left_s = deadline_s - time.monotonic()
+            self._frames += self._link.receive(min(max(0.0, left_s), LOOK_S))
+            if not self._frames and left_s <= 0:
                 raise BoardSilent("the board does not answer")
         frame = decode_to_host(self._frames.popleft())
         if isinstance(frame, Refused):
