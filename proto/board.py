@@ -7,6 +7,7 @@ import msgspec
 from proto.codec import encode
 from proto.platform import MemoryMap, Platform, Retention, retention
 from proto.scenario import Profile, Scenario, domain_ids
+from proto.vectors import VectorCase
 
 
 class Board(msgspec.Struct, frozen=True, kw_only=True):
@@ -20,6 +21,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     platform: Platform
     profile: Profile
     code: str
+    vectors: VectorCase | None = None
+    """A case of PSCI calls: there is no Xen then and no domain, but a bare program on each PE."""
 
     @property
     def composition(self) -> str:
@@ -29,7 +32,12 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def memory_map(self) -> MemoryMap:
         """Which node answers at which physical address."""
-        return MemoryMap(domain_ids(self.scenario))
+        return MemoryMap(self.domains)
+
+    @property
+    def domains(self) -> tuple[int, ...]:
+        """Ids of the domains in ascending order; a bare board has none."""
+        return () if self.vectors is not None else domain_ids(self.scenario)
 
     def retention(self, block: str) -> Retention:
         """What SYSTEM_SUSPEND does to a block's state."""
