@@ -78,9 +78,9 @@ def test_the_last_control_domain_that_is_awake_suspends_the_host(
 @pytest.mark.parametrize(
     ("platform", "why"),
     [
-        ({"console": ConsoleDriver.PL011}, "PL011"),
-        ({"iommu": IommuDriver.SMMU}, "SMMU driver"),
-        ({"iommu": IommuDriver.SMMUV3, "iommu_msi": True}, "MSIs"),
+        ({"console": ConsoleDriver.PL011}, "pl011 driver"),
+        ({"iommu": IommuDriver.SMMU}, "smmu driver"),
+        ({"iommu": IommuDriver.SMMUV3, "iommu_msi": True}, "smmuv3 driver"),
         ({"iommu": IommuDriver.SMMUV3}, ""),
         ({"iommu": IommuDriver.NONE}, ""),
     ],

@@ -50,6 +50,13 @@ async def load_context(pe: Pe, vcpu: Vcpu) -> El1State:
 
 
 @symbol
+async def saved_words(pe: Pe, vcpu: Vcpu, *names: str) -> tuple[int, ...]:
+    """Words of a descheduled vCPU's state, by the names of `word_index`."""
+    cells, registers = pe.xen.vcpu[vcpu.index].context, pe.board.platform.list_registers
+    return await pe.load_burst([cells[word_index(name, registers)] for name in names])
+
+
+@symbol
 async def store_context(pe: Pe, vcpu: Vcpu, state: El1State) -> None:
     """Write a descheduled vCPU's state."""
     await pe.store_burst(pe.xen.vcpu[vcpu.index].context, flatten(state))
@@ -91,6 +98,7 @@ async def apply_reset(pe: Pe, vcpu: Vcpu) -> None:
     """Write the resume context into the state of a vCPU that does not run."""
     cells = pe.xen.vcpu[vcpu.index]
     entry, context_id = await pe.load_burst((cells.resume_entry, cells.resume_context_id))
+    await pe.links["restart_watchdogs"](pe, vcpu.domain)
     state = await load_context(pe, vcpu)
     await store_context(pe, vcpu, await reset_vcpu_state(pe, vcpu, state, entry, context_id))
 
@@ -113,6 +121,7 @@ async def context_to_run(pe: Pe, vcpu: Vcpu) -> tuple[El1State, int]:
     if not pending:
         return state, generation
     await pe.store(cells.reset_pending, 0)
+    await pe.links["restart_watchdogs"](pe, vcpu.domain)
     return await reset_vcpu_state(pe, vcpu, state, entry, context_id), generation
 
 

@@ -29,6 +29,7 @@ from services.pcpu.xen.mm import update_identity_mapping
 from services.pcpu.xen.psci import bug
 from services.pcpu.xen.state import SystemState, set_system_state
 from services.pcpu.xen.suspend_policy import host_suspend_obstacle
+from services.pcpu.xen.watchdog import freeze_watchdogs, thaw_watchdogs
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +161,7 @@ async def freeze_domains(pe: Pe) -> int:
     """Pause every domain, in the order of their ids, and wait until none runs (S1)."""
     for domain in pe.xen.domains:
         await domain_pause(pe, domain)
+        await freeze_watchdogs(pe, domain)
     return 0
 
 
@@ -167,6 +169,7 @@ async def freeze_domains(pe: Pe) -> int:
 async def thaw_domains(pe: Pe) -> None:
     """Take the pause of freeze_domains back; one that was there before stays (R8)."""
     for domain in pe.xen.domains:
+        await thaw_watchdogs(pe, domain)
         await domain_unpause(pe, domain)
 
 

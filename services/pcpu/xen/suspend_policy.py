@@ -5,11 +5,12 @@ from enum import Enum
 from proto.hypercall import ShutdownReason
 from proto.ids import DomainId
 from proto.image import symbol
-from proto.platform import ConsoleDriver, IommuDriver
 from proto.psci import Psci, PsciError
 from services.pcpu.pe import Pe
 from services.pcpu.xen.domain import shutdown_state
+from services.pcpu.xen.iommu import iommu_suspend_supported
 from services.pcpu.xen.memory import Vcpu
+from services.pcpu.xen.serial import serial_suspend_supported
 
 
 class Policy(Enum):
@@ -79,10 +80,8 @@ async def host_suspend_obstacle(pe: Pe) -> str:
     if await pe.smc(Psci.FEATURES, Psci.SYSTEM_SUSPEND) != PsciError.SUCCESS:
         return "firmware has no SYSTEM_SUSPEND"
     platform = pe.board.platform
-    if platform.console is ConsoleDriver.PL011:
-        return "the PL011 driver cannot suspend"
-    if platform.iommu is IommuDriver.SMMU:
-        return "the SMMU driver cannot suspend"
-    if platform.iommu is IommuDriver.SMMUV3 and platform.iommu_msi:
-        return "the SMMUv3 uses MSIs"
+    if not serial_suspend_supported(pe):
+        return f"the {platform.console.value} driver cannot suspend"
+    if not iommu_suspend_supported(pe):
+        return f"the {platform.iommu.value} driver cannot suspend"
     return ""

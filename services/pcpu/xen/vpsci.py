@@ -41,8 +41,10 @@ from services.pcpu.xen.suspend_policy import Policy, suspend_policy
 from services.pcpu.xen.tasklet import tasklet_schedule_on_cpu
 from services.pcpu.xen.timer import stop_vcpu_timer
 from services.pcpu.xen.vgic import vgic_clear_pending
+from services.pcpu.xen.watchdog import stop_watchdogs
 
 Args = tuple[int, int, int]
+
 
 @symbol
 async def do_vpsci_call(pe: Pe, vcpu: Vcpu, function: int, args: Args) -> int | None:
@@ -118,8 +120,9 @@ async def do_psci_cpu_on(pe: Pe, vcpu: Vcpu, args: Args) -> int:
     cntvoff = (await pe.load_burst((cells.context[-1],)))[0]
     registers = pe.board.platform.list_registers
     fresh = reset_state(args[1], args[2], registers, cntvoff, target.arch)
-    await store_context(pe, target, fresh)
+    # Before its list registers are replaced: what they hold has to be deactivated.
     await vgic_clear_pending(pe, target)
+    await store_context(pe, target, fresh)
     await pe.atomic(AtomicOp.CLEAR, cells.pause_flags, VPF_DOWN)
     await spin_unlock(pe, lock)
     await vcpu_wake(pe, target)
@@ -208,8 +211,10 @@ async def suspend_by_blocking(pe: Pe, vcpu: Vcpu, resume: ResumeContext) -> int 
         )
         if error:
             return PsciError.DENIED
+        await stop_watchdogs(pe, vcpu.domain)
         await vcpu_block_unless_event_pending(pe, vcpu)
         return PsciError.SUCCESS
+    await stop_watchdogs(pe, vcpu.domain)
     await pe.point(f"vpsci.SYSTEM_SUSPEND d{vcpu.domain}")
     await vcpu_block_unless_event_pending(pe, vcpu)
     return await domain_suspended(pe, vcpu)
@@ -234,6 +239,7 @@ async def suspend_by_shutdown(pe: Pe, vcpu: Vcpu, resume: ResumeContext) -> int:
     if denied:
         return PsciError.DENIED
     await pe.point(f"vpsci.SYSTEM_SUSPEND d{vcpu.domain}")
+    await stop_watchdogs(pe, vcpu.domain)
     await store_resume_context(pe, vcpu, resume)
     await pe.store(pe.xen.domains[vcpu.domain].resume_vcpu, vcpu.index + 1)
     if verdict is Policy.HOST:

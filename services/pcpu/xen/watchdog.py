@@ -13,7 +13,7 @@ from proto.traces import Watchdog
 from proto.units import S
 from services.pcpu.pe import Pe
 from services.pcpu.xen.console import printk
-from services.pcpu.xen.memory import NR_DOMAIN_WATCHDOG_TIMERS
+from services.pcpu.xen.memory import HARDWARE_DOMAIN, NR_DOMAIN_WATCHDOG_TIMERS
 from services.pcpu.xen.spinlock import spin_lock, spin_unlock
 from services.pcpu.xen.timer import init_timer, set_timer, stop_timer
 
@@ -160,3 +160,49 @@ async def watchdog_domain_thaw(pe: Pe, domain: DomainId) -> None:
             if left_ns:
                 await watchdog_set(pe, domain, index, pe.now + left_ns)
     await spin_unlock(pe, cells.lock)
+
+
+# -- who stops them, and when: what a version of the series says
+
+
+@symbol
+async def stop_watchdogs(pe: Pe, domain: DomainId) -> None:
+    """A domain's SYSTEM_SUSPEND has been accepted."""
+    await watchdog_domain_freeze(pe, domain)
+
+
+@symbol
+async def restart_watchdogs(pe: Pe, domain: DomainId) -> None:
+    """A domain is about to start at its resume entry."""
+    await watchdog_domain_thaw(pe, domain)
+
+
+@symbol
+async def stop_watchdogs_of_hardware_domain(pe: Pe, domain: DomainId) -> None:
+    """The series of 2025-03 does it for the hardware domain only."""
+    if domain == HARDWARE_DOMAIN:
+        await watchdog_domain_suspend(pe, domain)
+
+
+@symbol
+async def restart_watchdogs_of_hardware_domain(pe: Pe, domain: DomainId) -> None:
+    """And starts them with the full period."""
+    if domain == HARDWARE_DOMAIN:
+        await watchdog_domain_resume(pe, domain)
+
+
+@symbol
+async def freeze_watchdogs(pe: Pe, domain: DomainId) -> None:
+    """A domain has been frozen for the host's suspend (S1)."""
+    await watchdog_domain_freeze(pe, domain)
+
+
+@symbol
+async def thaw_watchdogs(pe: Pe, domain: DomainId) -> None:
+    """A domain is about to be thawed (R8)."""
+    await watchdog_domain_thaw(pe, domain)
+
+
+@symbol
+async def leave_watchdogs(pe: Pe, domain: DomainId) -> None:
+    """Published Xen leaves the watchdogs alone; those of a domain that shuts down are spared."""
