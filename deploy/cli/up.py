@@ -153,14 +153,17 @@ def _start(order: Order) -> BoardFolder:
                 client.ask(AwaitSteps(client.tx))
         except BoardGone as error:
             word = _word(words.readline())
+            daemon.wait()
             raise NoAnswer(
                 f"the board did not come up ({word.state}: {word.reason}); "
                 f"`torpor check {found.journal}` says why"
             ) from error
-        except KeyboardInterrupt as error:
+        except BaseException as error:
             daemon.terminate()
             daemon.wait()
-            raise NoAnswer("interrupted: the board has been taken down again") from error
+            if isinstance(error, KeyboardInterrupt):
+                raise NoAnswer("interrupted: the board has been taken down again") from error
+            raise
     return found
 
 
