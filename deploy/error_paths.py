@@ -303,9 +303,9 @@ the same runs and compares.
 
 The board has four PEs and three domains with two vCPUs each. Domain 2 sleeps by itself already, \
 under `v11` domain 1 too, because the policy wants it so. Then domain 0 asks with context id 0, \
-and the RTC would wake the host after half a second. Where a step has no failure of its own, its error \
-is injected at the point before it. A resume step without one never begins or never ends. A device \
-that does not answer aborts every access of Xen's once the board has slept.
+and the RTC would wake the host after half a second. Where a step has no failure of its own, its \
+error is injected at the point before it. A resume step without one never begins or never ends. \
+A device that does not answer aborts every access of Xen's once the board has slept.
 
 | Column | Says |
 | --- | --- |

@@ -144,7 +144,8 @@ class GicIsTheSame(Property):
     """Compared at the GIC, once what a CPU sent before each end of the interval has arrived.
 
     CPU0's view is compared from S9 to R2. What a secondary set up for itself goes with its power,
-    or while it is taken down; it is compared from S3 to R7, if the CPU is back.
+    or while it is taken down; it is compared from S3 to R7, if the CPU is back. A CPU that is
+    online sets up its timers only then, so it has `PATIENCE_NS` for it.
     """
 
     name = "I4"
@@ -159,12 +160,18 @@ class GicIsTheSame(Property):
         self._before: tuple[int, Snapshot] | None = None
         self._own_before: dict[int, tuple[int, Snapshot]] = {}
         """What each secondary had set up when S3 began, with the position."""
+        self._own_due_ns: dict[int, int] = {}
+        """Secondaries that came back in R7 and are not as they were, with their time for it."""
         self._inside = False
 
     @property
     def traced(self) -> Table:
-        """Both ends of the interval, and what is UNPREDICTABLE in it."""
-        return {Phase: self._on_phase, Unpredictable: self._on_unpredictable}
+        """Both ends of the interval, and what is UNPREDICTABLE in it; interrupts, as a clock."""
+        return {
+            Phase: self._on_phase,
+            Unpredictable: self._on_unpredictable,
+            IntState: lambda moment, event: self._look_again(moment.position, moment.now),
+        }
 
     def _on_phase(self, moment: Moment, event: Phase) -> None:
         edge = (event.label, event.edge)
@@ -175,6 +182,7 @@ class GicIsTheSame(Property):
             self._inside = False
             self._when_settled(moment, before=False)
         elif edge == ("S3", "begin"):
+            self._look_again(moment.position, moment.now, last=True)
             self._own_before.clear()
             for cpu in sorted(self.shadow.online - {cpu_of(moment.node)}):
                 self._when_own_settled(moment, cpu, before=True)
@@ -187,12 +195,27 @@ class GicIsTheSame(Property):
         self.shadow.links.when_delivered(moment, pe_node(CpuIndex(cpu)), GICD_NODE, look)
 
     def _look_at_own(self, cpu: int, before: bool, moment: Moment) -> None:
-        snapshot = self.shadow.gic.private_snapshot(cpu)
         if before:
+            snapshot = self.shadow.gic.private_snapshot(cpu)
             self._own_before[cpu] = (moment.position, snapshot)
         elif cpu in self._own_before:
-            position, wanted = self._own_before.pop(cpu)
-            self._compare(wanted, snapshot, f"CPU{cpu}: ", "S3", position, moment.position)
+            self._own_due_ns[cpu] = moment.now + PATIENCE_NS
+            self._look_again(moment.position, moment.now)
+
+    def _look_again(self, position: int, now: int, last: bool = False) -> None:
+        """Compare the secondaries that are back with what they were, until they are the same."""
+        for cpu, due_ns in sorted(self._own_due_ns.items()):
+            since, wanted = self._own_before[cpu]
+            found = self.shadow.gic.private_snapshot(cpu)
+            if found == wanted or last or now > due_ns:
+                del self._own_before[cpu], self._own_due_ns[cpu]
+                self._compare(wanted, found, f"CPU{cpu}: ", "S3", since, position)
+
+    def finish(self, ending: Ending) -> None:
+        """Whoever has not had its time is undecided."""
+        self._look_again(ending.position, ending.now)
+        for cpu in sorted(self._own_due_ns):
+            self.undecided.append(f"CPU{cpu} was not as it was before S3, just before the end")
 
     def _when_settled(self, moment: Moment, before: bool) -> None:
         look = partial(self._look, cpu_of(moment.node), before)

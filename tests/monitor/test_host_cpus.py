@@ -9,6 +9,7 @@ from proto.messages import RegWrite
 from proto.platform import GICC_BASE, GICD_BASE
 from proto.traces import CpuMissing, FrozenCpus, IntState, Online, PePower, SystemState
 from proto.units import S
+from services.monitor.prop import PATIENCE_NS
 
 SPI = 34
 PPI = 26
@@ -96,11 +97,29 @@ def test_i4_compares_what_a_secondary_sets_up(
     script.sleep()
     set_up(script, forgotten)
     script.wake_up()
+    later(script, PATIENCE_NS + 1)
     script.end()
     verdict = script.judged()
 
     assert texts(verdict, "I4") == ([finding] if finding else [])
     assert verdict.properties["I4"] == ("violated" if finding else "pass")
+
+
+def test_i4_a_secondary_may_come_online_before_its_timers(script: Script) -> None:
+    """R7 waits until it is online only; an interrupt may keep it from the rest for a while."""
+    script.fall_asleep()
+    tear_down(script)
+    script.decide()
+    script.sleep()
+    script.wake_up()
+    script.end()
+    assert script.judged().properties["I4"] == "inconclusive"
+
+    set_up(script)
+    script.end()
+    verdict = script.judged()
+
+    assert (verdict.findings, verdict.undecided) == ((), ())
 
 
 def test_i4_what_a_secondary_has_sent_counts_as_written(script: Script) -> None:
