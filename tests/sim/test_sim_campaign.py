@@ -41,10 +41,18 @@ def test_baseline_is_clean(first: int, tmp_path: Path) -> None:
         assert (verdict.verdict, verdict.findings) == ("pass", ()), board.scenario.seed
 
 
-@pytest.mark.parametrize("first", CHUNKS)
-def test_seed_shows_nothing_but_its_expected_findings(first: int, tmp_path: Path) -> None:
-    """The published design fails where its profile says, and nowhere else."""
-    for board in boards("seed", first):
+PUBLISHED = [("seed", first) for first in CHUNKS] + [
+    (name, first) for name in ("v8", "v11") for first in CHUNKS[:3]
+]
+"""The customer's main job over all seeds, later versions of the series over some."""
+
+
+@pytest.mark.parametrize(("name", "first"), PUBLISHED)
+def test_a_published_design_shows_nothing_but_its_expected_findings(
+    name: str, first: int, tmp_path: Path
+) -> None:
+    """It fails where its profile says, and nowhere else."""
+    for board in boards(name, first):
         verdict = run_twice(board, tmp_path)
 
         unexpected = [finding for finding in verdict.findings if not finding.expected]
