@@ -105,7 +105,7 @@ class VcpuBank:
         return timer.read_ctl(self._ctl, self._cval, self.count(now))
 
     def read(self, register: str, now: int) -> int:
-        """EL2 reads CNTV_CTL (with ISTATUS), CNTV_CVAL or CNTVOFF."""
+        """EL2 reads CNTV_CTL (with ISTATUS), CNTV_CVAL, CNTVOFF, GICH_VMCR or GICH_APR."""
         match register:
             case "CNTV_CTL":
                 return self.timer_ctl(now)
@@ -113,6 +113,10 @@ class VcpuBank:
                 return self._cval
             case "CNTVOFF":
                 return self.cntvoff
+            case "GICH_VMCR":
+                return self.interface.vmcr
+            case "GICH_APR":
+                return self.interface.apr
         raise ProtocolError(f"the EL1 bank has no register {register}")
 
     def write(self, register: str, value: int, now: int) -> None:

@@ -78,6 +78,7 @@ XEN_MODULES = (
     "timer",
     "traps",
     "vgic",
+    "vgic_v2",
     "vpsci",
     "vtimer",
     "watchdog",

@@ -40,6 +40,10 @@ GUEST_REGISTERS = ("VBAR_EL2", "VTCR_EL2", "CPTR_EL2", "HCR_EL2", "CNTHCTL_EL2",
 ERRATA_REGISTER = "CPUACTLR_EL1"
 """Implementation defined: holds the workarounds for errata that guests depend on."""
 
+HCR_EN = 1 << 0
+HCR_UIE = 1 << 1
+"""Bits of GICH_HCR: the virtual interface is on; interrupt when at most one LR is in use."""
+
 XEN_VIRT_SIZE = 1 << 32
 """How much Xen maps behind XEN_VIRT_OFFSET: all physical addresses of a board."""
 
@@ -48,7 +52,8 @@ class Pe(Processor):
     """A powered PE.
 
     `current` is Xen's current vCPU (None: idle), `loaded` the one whose EL1 bank is in this PE,
-    `lrs` its list registers. `result` is what goes to the guest's x0 when it is entered next.
+    `lrs` its list registers, `hcr` the GICH_HCR it runs with. `result` is what goes to the guest's
+    x0 when it is entered next.
     """
 
     def __init__(
@@ -73,6 +78,9 @@ class Pe(Processor):
         self.loaded: Vcpu | None = None
         self.lrs: tuple[int, ...] = ()
         self.result: int | None = None
+        self.reload = False
+        """The current vCPU has a requested reset, which the next switch or entry applies."""
+        self.hcr = HCR_EN
         self._mmu_on = False
         self._offset = 0
         self._identity = False
@@ -224,7 +232,7 @@ class Pe(Processor):
     def _run_vcpu(self, vcpu: Vcpu, result: int | None) -> Generator[int, Any, VcpuExit]:
         self._run_tx = tx = self._next_tx()
         generation = self._next_generation()
-        self.emit(Send(vcpu.node, VcpuRun(vcpu.number, generation, self.lrs, result)))
+        self.emit(Send(vcpu.node, VcpuRun(vcpu.number, generation, self.lrs, result, self.hcr)))
         self._kicked = False
         if self.irq_line:
             self._kick()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from xen_bench import Bench, board
 
+from proto.el1 import word_index
 from proto.ids import VcpuIndex
 from proto.psci import SMCCC_VERSION, Affinity, Psci, PsciError
 from proto.traces import VpsciCall, VpsciResult
@@ -15,6 +16,7 @@ from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.vpsci import do_vpsci_call
 
+VMCR = word_index("vmcr", 4)
 ENTRY = 0x4000_0000
 DOM0, DOMU = 0, 1
 """Positions of vCPU 0 of the two domains in `VCPUS` order."""
@@ -42,7 +44,9 @@ class Calls:
                 await pe.store(pe.xen.vcpu[vcpu.index].pause_flags, VPF_DOWN if down else 0)
             cells = pe.xen.vcpu[caller]
             await pe.store(cells.vgic_pending[0], pending)
-            await pe.store(cells.vgic_enabled[0], pending)
+            await pe.store(cells.vgic_enabled, pending)
+            # The guest lets every priority through.
+            await pe.store(cells.context[VMCR], 0xF800_0000)
             pe.current = pe.xen.vcpus[caller]
             for function, *args in calls:
                 padded = (*args, 0, 0, 0)

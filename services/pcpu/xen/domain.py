@@ -73,7 +73,7 @@ async def vcpu_wake(pe: Pe, vcpu: Vcpu) -> None:
     """Let the scheduler of a vCPU's processor look at it, if it can run."""
     seen, masked = await vcpu_schedule_lock(pe, vcpu)
     if seen.is_runnable:
-        await cpu_raise_softirq(pe, seen.processor, Softirq.SCHEDULE)
+        await pe.links["sched_wake"](pe, vcpu, seen.processor)
     await spin_unlock_irqrestore(pe, pe.xen.percpu[seen.processor].schedule_lock, masked)
 
 
@@ -85,8 +85,8 @@ async def vcpu_sleep_nosync(pe: Pe, vcpu: Vcpu) -> None:
     running by then, and one that chooses later sees the pause.
     """
     seen, masked = await vcpu_schedule_lock(pe, vcpu)
-    if seen.is_running and not seen.is_runnable:
-        await cpu_raise_softirq(pe, seen.processor, Softirq.SCHEDULE)
+    if not seen.is_runnable:
+        await pe.links["sched_sleep"](pe, vcpu, seen.processor)
     await spin_unlock_irqrestore(pe, pe.xen.percpu[seen.processor].schedule_lock, masked)
 
 

@@ -13,7 +13,7 @@ from proto.image import symbol
 from proto.platform import IOMMU_SPI, UART_SPI
 from services.pcpu.pe import Pe
 from services.pcpu.xen.gic import GICC_VA
-from services.pcpu.xen.vgic import guest_of, vgic_inject_irq
+from services.pcpu.xen.vgic import guest_of, vgic_get_target_vcpu, vgic_inject_irq
 
 HANDLERS: dict[int, str] = {
     PPI_HYP_TIMER: "htimer_interrupt",
@@ -64,7 +64,7 @@ async def do_irq(pe: Pe, intid: int, iar: int) -> None:
     if domain is None:
         pe.post(GICC_VA + GICC.DIR.offset, iar)
         return
-    await vgic_inject_irq(pe, pe.xen.vcpus_of(domain)[0], intid)
+    await vgic_inject_irq(pe, await vgic_get_target_vcpu(pe, domain, intid), intid)
 
 
 @symbol

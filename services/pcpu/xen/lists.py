@@ -11,7 +11,12 @@ def members(words: Sequence[int]) -> list[int]:
     return [word - 1 for word in words if word]
 
 
+def list_words(cells: Cells, wanted: Sequence[int]) -> tuple[int, ...]:
+    """What the cells of a list hold when these are its members."""
+    words = tuple(member + 1 for member in wanted)
+    return words + (0,) * (len(cells) - len(words))
+
+
 async def store_list(pe: Pe, cells: Cells, wanted: Sequence[int]) -> None:
     """Make these the members of a list."""
-    words = [member + 1 for member in wanted]
-    await pe.store_burst(cells, (*words, *(0,) * (len(cells) - len(words))))
+    await pe.store_burst(cells, list_words(cells, wanted))

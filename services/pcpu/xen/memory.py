@@ -196,6 +196,8 @@ class PerCpuCells(Record):
     timer_running: Cell
     """The timer whose function this CPU runs, by index plus one; 0 for none."""
     tasklet_list: Annotated[Cells, Length("tasklets")]
+    runq: Annotated[Cells, Length("vcpus")]
+    """The vCPUs that can run and wait for this CPU, in order, by index plus one."""
 
 
 class TimerCells(Record):
@@ -232,6 +234,13 @@ class DomainCells(Record):
 
     0 while the port is free.
     """
+    vgic_ctlr: Cell
+    spi_enabled: Annotated[Cells, Length("vgic_words")]
+    spi_config: Annotated[Cells, Length("vgic_words")]
+    """A bit for each SPI: set for edge-triggered."""
+    spi_priority: Annotated[Cells, Length("vgic_bytes")]
+    spi_target: Annotated[Cells, Length("vgic_bytes")]
+    """A byte for each SPI: the vCPU it goes to, by number."""
 
 
 class WatchdogCells(Record):
@@ -252,6 +261,8 @@ class VcpuCells(Record):
     pause_flags: Cell
     pause_count: Cell
     processor: Cell
+    hard_affinity: Cell
+    """Mask of the CPUs it may run on."""
     is_running: Cell
     generation: Cell
     """Number of the last entry into the guest; the next one is higher, on whatever PE."""
@@ -264,7 +275,12 @@ class VcpuCells(Record):
     """How long the vCPU had run when it was last switched out."""
     running_since_ns: Cell
     vgic_pending: Annotated[Cells, Length("vgic_words")]
-    vgic_enabled: Annotated[Cells, Length("vgic_words")]
+    vgic_enabled: Cell
+    """Its SGIs and PPIs; SPIs are enabled per domain."""
+    private_priority: Annotated[Cells, Length("private_bytes")]
+    """A byte for each SGI and PPI."""
+    sgi_sources: Annotated[Cells, Length("sgi_bytes")]
+    """A byte for each SGI: the vCPUs it is pending from."""
     context: Annotated[Cells, Length("context")]
 
 
@@ -309,12 +325,16 @@ class XenMemory:
             "intid_bytes": platform.intids // 4,
             "intid_halves": platform.intids // 16,
             "vgic_words": -(-platform.intids // WORD_BITS),
+            "vgic_bytes": platform.intids // 8,
+            "private_bytes": 32 // 8,
+            "sgi_bytes": 16 // 8,
             "context": words(platform.list_registers),
             "evtchn_ports": EVTCHN_PORTS,
             "watchdogs": NR_DOMAIN_WATCHDOG_TIMERS,
             "conring_words": CONRING_SIZE // CELL_BYTES,
             "ipmmu_registers": len(IPMMU.CONTEXT) + len(IPMMU.MICRO_TLBS),
             "cpus": platform.pes,
+            "vcpus": sum(spec.vcpus for spec in board.scenario.domains),
             "tasklets": 1 + platform.pes + sum(spec.vcpus for spec in board.scenario.domains),
         }
         self.system = SystemCells(layout, "xen", sizes)

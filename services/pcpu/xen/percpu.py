@@ -51,6 +51,7 @@ async def make_percpu_area(pe: Pe, cpu: CpuIndex) -> None:
         own.curr,
         own.timer_running,
         *own.tasklet_list,
+        *own.runq,
         pe.xen.system.percpu_area[cpu],
     )
     await pe.store_burst(cells, (*(0,) * (len(cells) - 1), PercpuArea.VALID))

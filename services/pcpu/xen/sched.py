@@ -1,21 +1,27 @@
-"""A plain run queue per CPU, and the context switch (xen/common/sched/core.c)."""
+"""A run queue for each CPU, served in turn, and the context switch (xen/common/sched/core.c).
+
+A queue holds the vCPUs that can run and wait for that CPU; the current one is not in it. Whoever
+makes a vCPU runnable queues it (`sched_wake`), whoever stops it takes it off (`sched_sleep`), both
+under the schedule lock of the CPU.
+"""
 
 from msgspec.structs import replace
 
-from proto.gic import SPI_FIRST
-from proto.ids import BOOT_CPU, CpuIndex
+from proto.ids import CpuIndex
 from proto.image import symbol
+from proto.traces import VcpuPlaced
 from proto.units import MS
 from services.pcpu.pe import Pe
+from services.pcpu.xen.console import printk
 from services.pcpu.xen.context import context_to_run, save_context
 from services.pcpu.xen.domain import vcpu_schedule_lock, vcpu_wake
-from services.pcpu.xen.gic_v2 import gicv2_set_irq_affinity
+from services.pcpu.xen.lists import list_words, members, store_list
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.softirq import Softirq, cpu_raise_softirq, raise_softirq
 from services.pcpu.xen.spinlock import spin_lock, spin_unlock, spin_unlock_irqrestore
 from services.pcpu.xen.state import SystemState
-from services.pcpu.xen.timer import INACTIVE, init_timer, set_timer, stop_timer
-from services.pcpu.xen.vgic import guest_of
+from services.pcpu.xen.timer import INACTIVE, init_timer, migrate_timer, set_timer, stop_timer
+from services.pcpu.xen.vgic import arch_move_irqs
 from services.pcpu.xen.vtimer import virt_timer_restore, virt_timer_save
 
 TIME_SLICE_NS = 10 * MS
@@ -44,17 +50,16 @@ async def schedule(pe: Pe) -> None:
     percpu = pe.xen.percpu[pe.cpu]
     await pe.irq_disable()
     await spin_lock(pe, percpu.schedule_lock)
-    runnable, slice_ends = await runqueue(pe)
-    following = _next_in_turn(runnable, pe.current)
+    queued, goes_on, idle_only, slice_ends = await look_at_runqueue(pe)
     previous = pe.current
+    waiting = [*queued, previous.index] if previous is not None and goes_on else queued
+    following = pe.xen.vcpus[waiting[0]] if waiting and not idle_only else None
     if following is not previous:
-        await pe.store(percpu.curr, following.index + 1 if following else 0)
-        if following is not None:
-            cells = pe.xen.vcpu[following.index]
-            await pe.store_burst((cells.is_running, cells.running_since_ns), (1, pe.now))
+        chosen = following.index if following is not None else -1
+        await dispatch(pe, following, [index for index in waiting if index != chosen])
     await spin_unlock(pe, percpu.schedule_lock)
     s_timer = pe.xen.s_timer[pe.cpu]
-    if len(runnable) > 1:
+    if following is not None and len(waiting) > 1:
         await set_timer(pe, s_timer, pe.now + TIME_SLICE_NS)
     elif slice_ends != INACTIVE:
         await stop_timer(pe, s_timer)
@@ -64,37 +69,67 @@ async def schedule(pe: Pe) -> None:
 
 
 @symbol
-async def runqueue(pe: Pe) -> tuple[list[Vcpu], int]:
-    """The vCPUs that can run on this CPU, and when its time slice ends (0: it does not).
+async def look_at_runqueue(pe: Pe) -> tuple[list[int], bool, bool, int]:
+    """Who waits here, whether the current vCPU can go on, whether none may run, the slice's end.
 
-    None can while a tasklet waits for the idle vCPU.
+    Under the schedule lock. Only the idle vCPU may run while a tasklet waits for it. The end of the
+    time slice is 0 if there is none.
     """
     percpu = pe.xen.percpu[pe.cpu]
     cells = [percpu.tasklet_work, pe.xen.system.scheduler_disabled, pe.xen.s_timer[pe.cpu].expires]
-    for vcpu in pe.xen.vcpus:
-        own = pe.xen.vcpu[vcpu.index]
-        domain = pe.xen.domains[vcpu.domain]
-        cells += [own.processor, own.pause_flags, own.pause_count, domain.pause_count]
-    values = await pe.load_burst(cells)
-    idle_only, disabled, slice_ends = values[:3]
-    if idle_only or disabled:
-        return [], slice_ends
-    rows = [values[at : at + 4] for at in range(3, len(values), 4)]
-    runnable = [
-        vcpu
-        for vcpu, (processor, *reasons) in zip(pe.xen.vcpus, rows, strict=True)
-        if processor == pe.cpu and not any(reasons)
-    ]
-    return runnable, slice_ends
+    cells += percpu.runq
+    if pe.current is not None:
+        own = pe.xen.vcpu[pe.current.index]
+        domain = pe.xen.domains[pe.current.domain]
+        cells += [own.pause_flags, own.pause_count, domain.pause_count]
+    work, disabled, slice_ends, *rest = await pe.load_burst(cells)
+    length = len(percpu.runq)
+    return members(rest[:length]), not any(rest[length:]), bool(work or disabled), slice_ends
 
 
-def _next_in_turn(runnable: list[Vcpu], current: Vcpu | None) -> Vcpu | None:
-    """Round robin: the first vCPU behind the current one, else the first of all."""
-    behind = -1 if current is None else current.index
-    for vcpu in runnable:
-        if vcpu.index > behind:
-            return vcpu
-    return runnable[0] if runnable else None
+@symbol
+async def dispatch(pe: Pe, following: Vcpu | None, waiting: list[int]) -> None:
+    """Make a vCPU this CPU's current one, and these the ones that wait, at one point."""
+    percpu = pe.xen.percpu[pe.cpu]
+    words = list_words(percpu.runq, waiting)
+    if following is None:
+        await pe.store_burst((*percpu.runq, percpu.curr), (*words, 0))
+        return
+    cells = pe.xen.vcpu[following.index]
+    await pe.store_burst(
+        (*percpu.runq, percpu.curr, cells.is_running, cells.running_since_ns),
+        (*words, following.index + 1, 1, pe.now),
+    )
+
+
+@symbol
+async def sched_wake(pe: Pe, vcpu: Vcpu, cpu: CpuIndex) -> None:
+    """A vCPU can run again: queue it on its CPU, unless it is there, and have the CPU look.
+
+    Under that CPU's schedule lock.
+    """
+    percpu = pe.xen.percpu[cpu]
+    current, *words = await pe.load_burst((percpu.curr, *percpu.runq))
+    queued = members(words)
+    if current != vcpu.index + 1 and vcpu.index not in queued:
+        await store_list(pe, percpu.runq, [*queued, vcpu.index])
+        await cpu_raise_softirq(pe, cpu, Softirq.SCHEDULE)
+
+
+@symbol
+async def sched_sleep(pe: Pe, vcpu: Vcpu, cpu: CpuIndex) -> None:
+    """A vCPU must not run any more: take it off its CPU's queue, or have the CPU deschedule it.
+
+    Under that CPU's schedule lock.
+    """
+    percpu = pe.xen.percpu[cpu]
+    current, *words = await pe.load_burst((percpu.curr, *percpu.runq))
+    queued = members(words)
+    if current == vcpu.index + 1:
+        await cpu_raise_softirq(pe, cpu, Softirq.SCHEDULE)
+    elif vcpu.index in queued:
+        queued.remove(vcpu.index)
+        await store_list(pe, percpu.runq, queued)
 
 
 @symbol
@@ -111,6 +146,7 @@ async def context_switch(pe: Pe, previous: Vcpu | None, following: Vcpu | None) 
 async def ctxt_switch_from(pe: Pe, vcpu: Vcpu) -> None:
     """Save EL1, list registers and virtual timer; only then is the vCPU not running."""
     state = await pe.vcpu_put()
+    pe.reload = False
     if pe.result is not None:
         state = replace(state, x=(pe.result, *state.x[1:]))
         pe.result = None
@@ -169,8 +205,27 @@ async def sched_move_timers_never(pe: Pe, cpu: CpuIndex) -> int:
 
 
 @symbol
+async def scheduler_enable_and_restore_affinity(pe: Pe) -> None:
+    """Before fce1f381f7 (2022) every resume put vCPUs back by their affinity (thaw_domains).
+
+    Behind the scheduler's back: it still has them in the queue of another CPU.
+    """
+    for vcpu in pe.xen.vcpus:
+        cells = pe.xen.vcpu[vcpu.index]
+        affinity, online = await pe.load_burst((cells.hard_affinity, pe.xen.system.cpu_online_map))
+        allowed = affinity & online
+        await pe.store(cells.processor, (allowed & -allowed).bit_length() - 1)
+    await pe.store(pe.xen.system.scheduler_disabled, 0)
+    for cpu in pe.board.platform.cpus:
+        await cpu_raise_softirq(pe, cpu, Softirq.SCHEDULE)
+
+
+# -- placement
+
+
+@symbol
 async def cpu_disable_scheduler(pe: Pe, cpu: CpuIndex) -> int:
-    """Move the vCPUs of a CPU that goes, and their interrupts, to the boot CPU (CPU_DYING).
+    """Move the vCPUs of a CPU that goes, and their interrupts, to others (CPU_DYING).
 
     Not during system suspend: the CPU is meant to come back, and finds its vCPUs where they were.
     One that does not come back loses them then (CPU_RESUME_FAILED).
@@ -179,14 +234,45 @@ async def cpu_disable_scheduler(pe: Pe, cpu: CpuIndex) -> int:
         return 0
     owners = await pe.load_burst([vcpu.processor for vcpu in pe.xen.vcpu])
     for vcpu, owner in zip(pe.xen.vcpus, owners, strict=True):
-        if owner != cpu:
-            continue
-        _, masked = await vcpu_schedule_lock(pe, vcpu)
-        await pe.store(pe.xen.vcpu[vcpu.index].processor, BOOT_CPU)
-        await spin_unlock_irqrestore(pe, pe.xen.percpu[cpu].schedule_lock, masked)
-        if vcpu.number == 0:
-            for intid in range(SPI_FIRST, pe.board.platform.intids):
-                if guest_of(pe.xen, intid) == vcpu.domain:
-                    await gicv2_set_irq_affinity(pe, intid, BOOT_CPU)
-        await vcpu_wake(pe, vcpu)
+        if owner == cpu:
+            await vcpu_migrate(pe, vcpu, await sched_pick_cpu(pe, vcpu, cpu))
     return 0
+
+
+@symbol
+async def sched_pick_cpu(pe: Pe, vcpu: Vcpu, leaving: CpuIndex) -> CpuIndex:
+    """The online CPU of a vCPU's affinity with the fewest vCPUs, the lowest of several.
+
+    If none of its affinity is online, the affinity is given up.
+    """
+    cells = pe.xen.vcpu[vcpu.index]
+    owners = [own.processor for own in pe.xen.vcpu]
+    affinity, online, *placed = await pe.load_burst(
+        (cells.hard_affinity, pe.xen.system.cpu_online_map, *owners)
+    )
+    online &= ~(1 << leaving)
+    if not affinity & online:
+        await printk(pe, f"Breaking affinity for d{vcpu.domain}v{vcpu.number}")
+        affinity = (1 << pe.board.platform.pes) - 1
+        await pe.store(cells.hard_affinity, affinity)
+    allowed = [cpu for cpu in pe.board.platform.cpus if affinity & online & 1 << cpu]
+    return min(allowed, key=lambda cpu: (placed.count(cpu), cpu))
+
+
+@symbol
+async def vcpu_migrate(pe: Pe, vcpu: Vcpu, cpu: CpuIndex) -> None:
+    """Move a vCPU that does not run to another CPU; its interrupts and its timer follow.
+
+    Source: xen/common/sched/core.c, sched_unit_migrate_finish; xen/arch/arm/vgic.c, arch_move_irqs.
+    """
+    cells = pe.xen.vcpu[vcpu.index]
+    seen, masked = await vcpu_schedule_lock(pe, vcpu)
+    old = pe.xen.percpu[seen.processor]
+    queued = members(await pe.load_burst(old.runq))
+    await store_list(pe, old.runq, [index for index in queued if index != vcpu.index])
+    pe.trace(VcpuPlaced(vcpu.domain, vcpu.number, cpu))
+    await pe.store(cells.processor, cpu)
+    await spin_unlock_irqrestore(pe, old.schedule_lock, masked)
+    await arch_move_irqs(pe, vcpu, cpu)
+    await migrate_timer(pe, pe.xen.virt_timer[vcpu.index], cpu)
+    await vcpu_wake(pe, vcpu)

@@ -114,8 +114,13 @@ async def create_domains(pe: Pe) -> None:
         await store_context(pe, vcpu, state)
         sgis = 0xFFFF
         await pe.store_burst(
-            (cells.processor, cells.pause_flags, cells.vgic_enabled[0]),
-            (initial_processor(pe.board, vcpu.index), VPF_DOWN if vcpu.number else 0, sgis),
+            (cells.processor, cells.hard_affinity, cells.pause_flags, cells.vgic_enabled),
+            (
+                initial_processor(pe.board, vcpu.index),
+                (1 << pe.board.platform.pes) - 1,
+                VPF_DOWN if vcpu.number else 0,
+                sgis,
+            ),
         )
         await vcpu_vtimer_init(pe, vcpu, initial_processor(pe.board, vcpu.index))
     for domain in pe.xen.domains:

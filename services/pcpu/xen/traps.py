@@ -13,7 +13,8 @@ from services.pcpu.xen.irq import gic_interrupt
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.sched import ctxt_switch_to
 from services.pcpu.xen.softirq import do_softirq
-from services.pcpu.xen.vgic import vgic_sync_to_lrs, vgic_v2_distr_mmio
+from services.pcpu.xen.vgic import vgic_sync_from_lrs, vgic_sync_to_lrs
+from services.pcpu.xen.vgic_v2 import vgic_v2_distr_mmio
 from services.pcpu.xen.vpsci import do_vpsci_call
 
 EL2_SETTINGS = {
@@ -45,6 +46,9 @@ async def guest_loop(pe: Pe) -> None:
         vcpu = pe.current
         if vcpu is None:
             return
+        if pe.reload:
+            await reload_context(pe, vcpu)
+            continue
         await vgic_sync_to_lrs(pe, vcpu)
         result, pe.result = pe.result, None
         exit_ = await pe.run_vcpu(result)
@@ -66,6 +70,7 @@ async def leave_hypervisor_to_guest(pe: Pe) -> None:
 @symbol
 async def enter_hypervisor_from_guest(pe: Pe, vcpu: Vcpu, exit_: VcpuExit) -> None:
     """Handle what made the guest leave EL1; IRQs are masked on entry."""
+    await vgic_sync_from_lrs(pe)
     if exit_.reason == ExitReason.IRQ:
         await gic_interrupt(pe)
         return
@@ -88,7 +93,7 @@ async def do_trap_hypercall(pe: Pe, vcpu: Vcpu, exit_: VcpuExit) -> None:
     if exit_.immediate == PSCI_CALL:
         answer = await do_vpsci_call(pe, vcpu, x0, (x1, x2, x3))
         if answer is None:
-            await reload_context(pe, vcpu)
+            pe.reload = True
         else:
             pe.result = to_register(answer)
     elif exit_.immediate == XEN_HYPERCALL:
@@ -99,18 +104,20 @@ async def do_trap_hypercall(pe: Pe, vcpu: Vcpu, exit_: VcpuExit) -> None:
 
 @symbol
 async def reload_context(pe: Pe, vcpu: Vcpu) -> None:
-    """Replace the loaded state of the current vCPU by its requested reset, IRQs masked."""
-    await pe.irq_disable()
+    """Start the current vCPU at its resume entry: it was woken before it was switched out.
+
+    Called and left with IRQs masked, as a context switch is.
+    """
+    pe.reload = False
     await save_context(pe, vcpu, await pe.vcpu_put(), pe.generation)
     await ctxt_switch_to(pe, vcpu)
-    await pe.irq_enable()
 
 
 @symbol
 async def do_trap_stage2_abort_guest(pe: Pe, vcpu: Vcpu, exit_: VcpuExit) -> None:
     """A guest touched what stage 2 does not map: its distributor, or nothing."""
-    address, _, is_write, value = exit_.args
-    answer = await vgic_v2_distr_mmio(pe, vcpu, address, bool(is_write), value)
+    address, width, is_write, value = exit_.args
+    answer = await vgic_v2_distr_mmio(pe, vcpu, address, width, bool(is_write), value)
     if answer is None:
         await domain_crash(pe, vcpu.domain, f"no device at {address:#x}")
     elif not is_write:
