@@ -662,7 +662,7 @@ class BareReady(Message, frozen=True):
 
 
 class BareCall(Message, frozen=True):
-    """An order: SMC with these x0 to x17, by a caller as `Smc` describes it."""
+    """An order: SMC with these x0 to x30, by a caller as `Smc` describes it."""
 
     tx: int
     registers: tuple[int, ...]

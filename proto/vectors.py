@@ -63,7 +63,7 @@ class VectorStep(Part, frozen=True, kw_only=True, tag=True):
 
 
 class Invocation(Part, frozen=True, kw_only=True):
-    """An SMC: x0 as it stands, x1 to x17, and who calls. Registers not named are zero."""
+    """An SMC: x0 as it stands, x1 to x30, and who calls. Registers not named are zero."""
 
     text: str
     function: int
