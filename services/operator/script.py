@@ -115,8 +115,10 @@ class Script:
         if step.type_line is not None:
             dst = console_node(step.type_line.domain)
             effects.append(Send(dst, SerialInput(step.type_line.line)))
-        elif (source := step.irq if step.waking is None else step.waking.source) is not None:
-            effects.append(Send(self._device(source), RaiseLine()))
+        elif step.irq is not None:
+            effects.append(Send(self._device(step.irq), RaiseLine()))
+        elif step.waking is not None and self._seen.power != "off":
+            effects.append(Send(self._device(step.waking.source), RaiseLine()))
         elif step.alarm_ms is not None:
             effects.append(Send(RTC_NODE, RtcAlarm(step.alarm_ms * MS)))
         if (limit_ms := time_limit_ms(step)) is not None:
@@ -168,9 +170,11 @@ class Script:
 
     def _woken(self, wake: Wake) -> Outcome | None:
         """The LED decides; at boot it has not shown anything yet, and the board is on."""
-        shown = self._seen.led[self._first_led :]
+        if self._seen.power == "off":
+            return Outcome(ok=False, reason="the board is switched off: no wake source starts it")
         if self._seen.power not in ("on", ""):
             return None
+        shown = self._seen.led[self._first_led :]
         changes = tuple(f"power LED: {state}" for state in shown)
         end = "PE0 woke, power LED on" if changes else "the board is awake, power LED on"
         return Outcome(ok=True, lines=(self._raised(wake.source), *changes, end))

@@ -26,6 +26,8 @@ def step_text(step: Step) -> str:
 
 def missed(step: Step) -> str:
     """What did not happen in time."""
+    if (wake := step.waking) is not None:
+        return f"{wake.source} did not wake the board within {wake.within_ms} ms"
     return step_text(step).replace("expect ", "expected ", 1)
 
 

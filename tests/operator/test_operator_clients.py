@@ -170,6 +170,17 @@ def test_waking_who_is_awake_says_so(bench: Bench) -> None:
     assert bench.answers(ANN)[0].lines[-1] == "the board is awake, power LED on"
 
 
+def test_a_board_that_is_off_is_not_woken(bench: Bench) -> None:
+    """No button of a device switches it on again."""
+    bench.receive("scp", PowerLed("off"))
+    bench.ask(ANN, Operate(0, Step(wake="rtc")))
+
+    (answer,) = bench.answers(ANN)
+    assert "switched off" in answer.reason
+    assert bench.sent == [(ANN, answer)]
+    assert bench.timers == {}
+
+
 def test_a_source_that_wakes_nobody_is_missed(bench: Bench) -> None:
     """Within its own limit."""
     bench.receive("scp", PowerLed("sleeping"))
@@ -179,7 +190,9 @@ def test_a_source_that_wakes_nobody_is_missed(bench: Bench) -> None:
 
     (answer,) = bench.answers(ANN)
     assert not answer.ok
-    assert answer.reason == "wake by uart within 5 ms; the power LED shows sleeping"
+    assert answer.reason == (
+        "uart did not wake the board within 5 ms; the power LED shows sleeping"
+    )
 
 
 @pytest.mark.parametrize(
