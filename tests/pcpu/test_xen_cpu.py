@@ -6,8 +6,9 @@ import pytest
 from xen_bench import Bench, board
 
 from proto.ids import CpuIndex
+from proto.machine import Halt
 from proto.messages import Atomic
-from proto.psci import Psci, PsciError
+from proto.psci import Psci, PsciError, mpidr
 from proto.traces import CpuMissing, Online
 from proto.turn import Send, Trace
 from services.pcpu.pe import Pe
@@ -19,9 +20,17 @@ from services.pcpu.xen.cpu import (
 )
 from services.pcpu.xen.errno import EBUSY, EEXIST, EINVAL, EIO, ENOMEM, ETIMEDOUT
 from services.pcpu.xen.notifier import CPU_CHAIN, CpuEvent
-from services.pcpu.xen.smpboot import arch_cpu_die, set_cpu_online
+from services.pcpu.xen.setup import start_secondary
+from services.pcpu.xen.smpboot import (
+    DRAIN_NS,
+    NO_CPU,
+    arch_cpu_die,
+    arch_cpu_disable,
+    set_cpu_online,
+)
 
 CPUS = 4
+MPIDR_1 = mpidr(0, 1)
 ALL = (1 << CPUS) - 1
 
 
@@ -203,3 +212,91 @@ def test_going_online_is_traced_no_later_than_anybody_can_see_it() -> None:
     assert any(
         isinstance(effect, Send) and isinstance(effect.body, Atomic) for effect in traced.effects
     )
+
+
+def test_the_hand_over_is_taken_back_whatever_became_of_the_cpu() -> None:
+    """Bug late-secondary-reuses-init-data: one that comes later must stay at the gate."""
+    seen: list[tuple[int, ...]] = []
+
+    async def program(pe: Pe) -> None:
+        system = pe.xen.system
+        cells = (system.init_data_stack, system.init_data_cpuid, system.smp_up_cpu)
+        assert await cpu_up(pe, CpuIndex(1)) == -EIO
+        seen.append(await pe.load_burst(cells))
+
+    async def silent(pe: Pe) -> None:
+        while True:
+            gate = pe.xen.system.smp_up_cpu
+            assert await pe.load(gate) in (0, MPIDR_1, NO_CPU)
+            await pe.wfe(gate, await pe.load(gate))
+
+    Bench(program, silent, of=board(2))
+
+    assert seen == [(0, NO_CPU, NO_CPU)]
+
+
+@pytest.mark.parametrize(
+    ("symbol", "order"),
+    [
+        ("arch_cpu_disable", ["closed", "drained", "offline"]),
+        ("arch_cpu_disable_drain_first", ["drained", "closed", "offline"]),
+    ],
+)
+def test_the_interface_is_closed_before_the_drain(symbol: str, order: list[str]) -> None:
+    """Bug stop-machine-pending-work: what comes behind the drain is work for a CPU that goes."""
+    seen: list[str] = []
+
+    async def gic_disable_cpu(pe: Pe) -> None:
+        seen.append("closed")
+
+    async def offline(pe: Pe, cpu: CpuIndex, online: bool) -> None:
+        seen.append("offline")
+
+    async def program(pe: Pe) -> None:
+        begin_ns = pe.now
+        original = pe.irq_disable
+
+        def irq_disable() -> object:
+            assert pe.now - begin_ns >= DRAIN_NS
+            seen.append("drained")
+            return original()
+
+        pe.irq_disable = irq_disable  # type: ignore[method-assign,assignment]
+        await arch_cpu_disable(pe)
+
+    links = {"gic_disable_cpu": gic_disable_cpu, "set_cpu_online": offline}
+    Bench(program, of=board(1, arch_cpu_disable=symbol), relinked=links)
+
+    assert seen == order
+
+
+@pytest.mark.parametrize(
+    ("symbol", "offs"), [("gic_init_secondary_cpu", 1), ("gic_init_secondary_cpu_unchecked", 0)]
+)
+def test_a_cpu_without_its_gic_interface_stays_offline(symbol: str, offs: int) -> None:
+    """Bug gic-failure-still-online: published Xen did not look."""
+    calls: list[int] = []
+
+    async def gicv2_cpu_init(pe: Pe) -> int:
+        return -EIO
+
+    async def set_online(pe: Pe, cpu: CpuIndex, online: bool) -> None:
+        calls.append(-1)
+        raise Halt("online")
+
+    async def cpu_off_refused(pe: Pe, refusal: str) -> None:
+        raise Halt("off")
+
+    async def program(pe: Pe) -> None:
+        await pe.store(pe.xen.system.percpu_area[0], 1)
+        await start_secondary(pe, pe.cpu)
+
+    links = {
+        "gicv2_cpu_init": gicv2_cpu_init,
+        "set_cpu_online": set_online,
+        "cpu_off_refused": cpu_off_refused,
+    }
+    bench = Bench(program, of=board(1, gic_init_secondary_cpu=symbol), relinked=links)
+
+    assert bench.halts == (["off"] if offs else ["online"])
+    assert len(calls) == 1 - offs
