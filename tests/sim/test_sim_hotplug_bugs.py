@@ -17,6 +17,10 @@ from services.monitor.verdict import Judge, Verdict
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(60)]
 
+ONE_CYCLE_NS = 600 * MS
+BOOT_NS = 20 * MS
+"""Long enough for a mistake that shows at the first guest entry."""
+
 
 def judged(**links: str) -> Verdict:
     """The verdict on one cycle with symbols relinked."""
@@ -25,7 +29,7 @@ def judged(**links: str) -> Verdict:
     of = replace(of, profile=replace(of.profile, relink=relink))
     judge = Judge(of, "sim")
     world = World(build_nodes(of), of.platform.latencies, RandomStrategy(0), judge.feed)
-    world.run(of.scenario.time_limit_ms * MS)
+    world.run(BOOT_NS if "setup_virt_paging_one" in links else ONE_CYCLE_NS)
     return judge.conclude(torn=False)
 
 
