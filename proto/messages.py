@@ -343,6 +343,14 @@ class SystemPowerOff(Message, frozen=True):
     link: ClassVar[str] = "power"
 
 
+class PowerHold(Message, frozen=True):
+    """The bench has `scp` withhold the power-up of a PE, or give it free; not answered."""
+
+    cpu: int
+    on: bool
+    link: ClassVar[str] = "operator"
+
+
 class Rail(Message, frozen=True):
     """`scp` switches the power of a PE; `pe<N>` passes it on to its own EL3 context."""
 
@@ -739,6 +747,7 @@ Body = (
     | PowerOff
     | SystemSleep
     | SystemPowerOff
+    | PowerHold
     | Rail
     | BlockPower
     | BlockPowered

@@ -149,6 +149,15 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     iommu: IommuDriver = IommuDriver.IPMMU_VMSA
     iommu_msi: bool = False
     """SMMUv3 signals by MSIs, which it cannot restore (Xen blocks host suspend then)."""
+    ram: tuple[Range, ...] = ((DRAM_BASE, DRAM_SIZE),)
+    """Non-secure RAM: base and size of each range."""
+    absent: tuple[str, ...] = ()
+    """Optional PSCI functions that the firmware leaves out, by name."""
+    power_state_format: str = "extended"
+    """Format of CPU_SUSPEND's power_state: `extended` or `original`."""
+    power_states: dict[int, tuple[str, ...]] = {}
+    """Each power_state to its local states (`run`, `standby`, `power-down`), from the core upwards;
+    levels not named keep running."""
 
     def __post_init__(self) -> None:
         """Refuse what no GICv2 board can be."""

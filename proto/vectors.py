@@ -63,10 +63,14 @@ class VectorStep(Part, frozen=True, kw_only=True, tag=True):
 
 
 class Invocation(Part, frozen=True, kw_only=True):
-    """An SMC: x0 as it stands, x1 to x30, and who calls. Registers not named are zero."""
+    """An SMC: x0 as it stands, x1 to x30, and who calls. Registers not named are zero.
+
+    `succeeds` says that zero in x0 is SUCCESS, and no state, count or set of flags.
+    """
 
     text: str
     function: int
+    succeeds: bool
     registers: Registers = ()
     secure: bool = False
     aarch32: bool = False

@@ -1,0 +1,1 @@
+"""`torpor psci`: files of PSCI call vectors, from text to report."""

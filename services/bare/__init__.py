@@ -1,0 +1,1 @@
+"""A board without Xen: bare programs on the PEs, and the driver of call vectors."""
