@@ -1,8 +1,10 @@
 """What a person does at a running board: `torpor xl`, `irq`, `wake` and `console`."""
 
+import os
 import re
 import sys
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
 
@@ -25,12 +27,15 @@ Timeout = Annotated[
 _PROMPT = re.compile(r"dom\d+ \[\d+\]#")
 _CONSOLE = re.compile(r"(?:dom|tty)?(\d)")
 
+LINE_MAX = 4096
+"""Bytes of a line that a terminal gives at once."""
+
 FOLLOW_MS = 3_600_000
 """How long one look at a quiet console lasts, in board time."""
 
 
 def xl(
-    arguments: Annotated[list[str], typer.Argument(metavar="ARGS...", help="As for `xl`.")],
+    arguments: Annotated[list[str], typer.Argument(metavar="ARGS", help="As for `xl`.")],
     from_domain: Annotated[int, typer.Option("--from", help="Domain whose shell runs it.")] = 0,
     timeout: Timeout = 10.0,
     board: BoardOption = None,
@@ -180,8 +185,11 @@ def _follow(board: BoardFolder, client: Client, domain: int, first: int) -> None
 
 
 def _type_lines(board: BoardFolder, domain: int) -> None:
-    """Every line of the terminal goes to the console, each by a client of its own."""
-    for entered in sys.stdin:
-        typed = TypeLine(domain=domain, line=entered.rstrip("\n"))
-        with joined(board) as client:
+    """Every line of the terminal goes to the console, each by a client of its own.
+
+    Read without `sys.stdin`, whose lock would be in the way when this process ends.
+    """
+    while entered := os.read(sys.stdin.fileno(), LINE_MAX):
+        typed = TypeLine(domain=domain, line=entered.decode(errors="replace").rstrip("\n"))
+        with suppress(NoAnswer), joined(board) as client:  # Who follows says that it is gone.
             operate(board, client, Step(type_line=typed), 0)

@@ -26,6 +26,13 @@ COMMANDS = (
     ("replay",),
     ("schema",),
     ("journal", "cat"),
+    ("up",),
+    ("status",),
+    ("down",),
+    ("xl",),
+    ("irq",),
+    ("wake",),
+    ("console",),
 )
 
 
@@ -98,6 +105,11 @@ def test_a_group_by_itself_is_help(group: tuple[str, ...]) -> None:
         (("replay",), "torpor replay [OPTIONS] TAPE|JOURNAL"),
         (("schema",), "torpor schema [OPTIONS] [KIND]"),
         (("journal", "cat"), "torpor journal cat [OPTIONS] JOURNAL"),
+        (("up",), "torpor up [OPTIONS] [SCENARIO]"),
+        (("xl",), "torpor xl [OPTIONS] ARGS..."),
+        (("irq",), "torpor irq [OPTIONS] INTID|DEVICE"),
+        (("wake",), "torpor wake [OPTIONS] DEVICE|INTID"),
+        (("console",), "torpor console [OPTIONS] DOM|xen"),
     ],
 )
 def test_usage_names_what_to_give(command: tuple[str, ...], usage: str) -> None:
@@ -281,9 +293,12 @@ def test_the_properties_say_what_they_mean(
 
     assert len(rows) == len(PROPERTIES)
     assert all(len(row) <= columns for row in rows.values())
+    room = columns - 19 - len("not reached")
     for kind in PROPERTIES:
-        assert f"pass │ {kind.clause[:20]}" in " ".join(rows[kind.name].split())
-        assert ("…" in rows[kind.name]) == (len(kind.clause) > columns - 26)
+        cells = [cell.strip() for cell in rows[kind.name].strip("│").split("│")]
+        assert cells[1] in ("pass", "not reached")
+        assert cells[2].startswith(kind.clause[:20])
+        assert ("…" in cells[2]) == (len(kind.clause) > room)
 
 
 def test_a_run_without_a_suspend_says_so(tmp_path: Path) -> None:

@@ -111,7 +111,7 @@ def boards(runs: Path, open_board: Board) -> Iterator[Boards]:
         (("up", "--time-scale", "0"), "--time-scale"),
         (("up", "--transport", "pigeon"), "--transport"),
         (("up", "--run-folder", "/proc/self"), "/proc/self"),
-        (("xl",), "Missing argument 'ARGS...'"),
+        (("xl",), "Missing argument 'ARGS'"),
         (("xl", ""), "expected one line of text"),
         (("xl", "list\n"), "expected one line of text"),
         (("xl", "x" * 300), "longer than 200 bytes"),

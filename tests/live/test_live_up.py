@@ -2,6 +2,7 @@
 
 import json
 import os
+import pty
 import re
 import select
 import signal
@@ -188,6 +189,34 @@ def test_clients_come_and_go(bench: Bench) -> None:
     assert "it is gone" in downs.values()
     assert not [event for event in events if event.kind == "peer_down"]
     bench.torpor("replay", folder / "journal")
+
+
+def test_a_terminal_can_be_followed_and_typed_at(bench: Bench) -> None:
+    """Lines of the keyboard go to the console, its lines come back; Ctrl-C ends it."""
+    bench.up()
+    keyboard, screen = pty.openpty()
+    with subprocess.Popen(
+        [*TORPOR, "console", "dom1", "--follow"],
+        stdin=screen,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=bench.environment,
+        cwd=bench.folder,
+    ) as follower:
+        assert follower.stdout is not None
+        assert "dom1: up" in follower.stdout.readline()
+        os.write(keyboard, b"work\n")
+        for line in follower.stdout:
+            if "rounds, intact" in line:
+                break
+        follower.send_signal(signal.SIGINT)
+        _, complaints = follower.communicate(timeout=20)
+    os.close(keyboard)
+    os.close(screen)
+    bench.torpor("down")
+
+    assert (follower.returncode, complaints) == (0, "")
 
 
 def test_a_killed_supervisor_leaves_a_dead_board(bench: Bench) -> None:
