@@ -329,26 +329,90 @@ class PowerOff(Message, frozen=True):
 class SystemSleep(Message, frozen=True):
     """EL3 of `cpu` executes its final WFI with system power-down requested; not answered.
 
-    `wake_mask` lists the wake lines (by INTID) that may end the sleep.
+    `wake_mask` lists the wake lines (by INTID) that may end the sleep. With a `tx`, `Reply` says
+    that the power-down was given up because an interrupt came.
     """
 
     cpu: int
     wake_mask: tuple[int, ...]
+    tx: int = 0
     link: ClassVar[str] = "power"
+
+
+class CpuSleep(Message, frozen=True):
+    """EL3 of `cpu` executes the WFI of CPU_SUSPEND.
+
+    With `power_down` the rail goes off, and a wake-up resets the PE. Answered by `Reply` if an
+    interrupt ends the WFI while the PE has power: in standby always, else before the cut only.
+    """
+
+    tx: int
+    cpu: int
+    power_down: bool
+    link: ClassVar[str] = "power"
+
+
+class CpuFreeze(Message, frozen=True):
+    """EL3 of `cpu` executes the WFI of CPU_FREEZE, which only `PowerOn` ends; not answered."""
+
+    cpu: int
+    link: ClassVar[str] = "power"
+
+
+class PowerQuery(Message, frozen=True):
+    """EL3 asks what the rail of a PE does; answered by `Reply` with a `proto.psci.HwState`."""
+
+    tx: int
+    cpu: int
+    link: ClassVar[str] = "power"
+
+
+class WakeEnable(IntEnum):
+    """Which signal of the GIC may wake a PE (PWKUPR.WEN)."""
+
+    NONE = 0
+    INTERFACE = 1
+    """nIRQCPU, for a PE in WFI with its CPU interface open."""
+    WAKEUP = 2
+    """The wakeup output, which looks past the CPU interface."""
+
+
+class WakeRequests(Message, frozen=True):
+    """`scp` tells `gicd` which signal of a PE it wants as `WakeLine` with `cpu`."""
+
+    cpu: int
+    enable: WakeEnable
+    link: ClassVar[str] = "wire"
+
+
+class SystemReset(Message, frozen=True):
+    """EL3 asks `scp` for a reset of the whole system, which keeps DRAM; not answered."""
+
+    warm: bool = False
+    link: ClassVar[str] = "power"
+
+
+class MemoryScrub(Message, frozen=True):
+    """Firmware overwrites a range of memory with zeros (MEM_PROTECT); answered by `Reply`."""
+
+    tx: int
+    base: int
+    size: int
+    link: ClassVar[str] = "memory"
+
+
+class PowerHold(Message, frozen=True):
+    """The bench withholds power-up of a PE, or gives it free: `scp` obeys as a debugger's latch."""
+
+    cpu: int
+    on: bool
+    link: ClassVar[str] = "operator"
 
 
 class SystemPowerOff(Message, frozen=True):
     """EL3 asks `scp` to switch the whole system off; not answered."""
 
     link: ClassVar[str] = "power"
-
-
-class PowerHold(Message, frozen=True):
-    """The bench has `scp` withhold the power-up of a PE, or give it free; not answered."""
-
-    cpu: int
-    on: bool
-    link: ClassVar[str] = "operator"
 
 
 class Rail(Message, frozen=True):
@@ -360,9 +424,13 @@ class Rail(Message, frozen=True):
 
 
 class BlockPower(Message, frozen=True):
-    """`scp` switches the power of a block (`gicd`, a device); answered by `BlockPowered`."""
+    """`scp` switches the power of a block (`gicd`, a device); answered by `BlockPowered`.
+
+    `reset` belongs to a system reset: the block loses its state whatever the power model says.
+    """
 
     on: bool
+    reset: bool = False
     link: ClassVar[str] = "power"
 
 
@@ -746,8 +814,14 @@ Body = (
     | PowerOn
     | PowerOff
     | SystemSleep
-    | SystemPowerOff
+    | CpuSleep
+    | CpuFreeze
+    | PowerQuery
+    | WakeRequests
+    | SystemReset
+    | MemoryScrub
     | PowerHold
+    | SystemPowerOff
     | Rail
     | BlockPower
     | BlockPowered

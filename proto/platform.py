@@ -1,11 +1,12 @@
 """Platforms: topology, sizes, address map, latencies and power models, as data."""
 
-from enum import Enum
+from collections.abc import Iterator
+from enum import Enum, StrEnum
 
 import msgspec
 
 from proto.ids import DRAM, GICD_NODE, CpuIndex, Mpidr, NodeId
-from proto.psci import mpidr
+from proto.psci import MigrateInfo, Psci, mpidr_at
 
 SRAM_BASE = 0xFFFC_0000
 SRAM_SIZE = 0x1_0000
@@ -108,6 +109,90 @@ class IommuDriver(Enum):
 Range = tuple[int, int]
 
 
+class LocalState(StrEnum):
+    """What one level of the power-domain tree does in a power state."""
+
+    RUN = "run"
+    STANDBY = "standby"
+    POWER_DOWN = "power-down"
+
+
+class PowerStateFormat(StrEnum):
+    """How a power_state argument is laid out (DEN 0022, CPU_SUSPEND, power_state)."""
+
+    ORIGINAL = "original"
+    EXTENDED = "extended"
+
+
+class TrustedOs(Enum):
+    """The Trusted OS of the Secure world, as far as PSCI asks after it."""
+
+    NONE = "none"
+    UP_MIGRATABLE = "up-migratable"
+    UP_FIXED = "up-fixed"
+
+    @property
+    def migrate_info(self) -> MigrateInfo:
+        """What MIGRATE_INFO_TYPE reports of it."""
+        return MIGRATE_INFO[self]
+
+
+MIGRATE_INFO: dict[TrustedOs, MigrateInfo] = {
+    TrustedOs.NONE: MigrateInfo.NOT_NEEDED,
+    TrustedOs.UP_MIGRATABLE: MigrateInfo.UP_MIGRATABLE,
+    TrustedOs.UP_FIXED: MigrateInfo.UP_FIXED,
+}
+
+PowerStates = dict[int, tuple[LocalState, ...]]
+"""power_state value to local states from the core upwards; levels not named keep running."""
+
+_CORE_STANDBY = (LocalState.STANDBY,)
+_CORE_DOWN = (LocalState.POWER_DOWN,)
+_CLUSTER_STANDBY = (LocalState.POWER_DOWN, LocalState.STANDBY)
+_CLUSTER_DOWN = (LocalState.POWER_DOWN, LocalState.POWER_DOWN)
+
+POWER_STATES: dict[PowerStateFormat, PowerStates] = {
+    PowerStateFormat.EXTENDED: {
+        0x0000_0000: _CORE_STANDBY,
+        0x4000_0003: _CORE_DOWN,
+        0x4000_0023: _CLUSTER_STANDBY,
+        0x4000_0033: _CLUSTER_DOWN,
+    },
+    PowerStateFormat.ORIGINAL: {
+        0x0000_0000: _CORE_STANDBY,
+        0x0001_0000: _CORE_DOWN,
+        0x0101_0000: _CLUSTER_DOWN,
+    },
+}
+"""The power states of a platform that names none of its own."""
+
+MANDATORY = frozenset(
+    {
+        "VERSION",
+        "CPU_SUSPEND",
+        "CPU_OFF",
+        "CPU_ON",
+        "AFFINITY_INFO",
+        "SYSTEM_OFF",
+        "SYSTEM_RESET",
+        "FEATURES",
+    }
+)
+"""Functions that no firmware may leave out (DEN 0022, since version 1.0)."""
+
+OPTIONAL = frozenset(psci.name.removesuffix("_32") for psci in Psci) - MANDATORY
+"""What `absent` may name."""
+
+Cluster = int | tuple[int | tuple[int, ...], ...]
+"""Number of PEs of a cluster, or what lies below a further affinity level."""
+
+Tree = Cluster | tuple[Cluster, ...]
+"""A whole tree, or a part of it."""
+
+MemoryRange = tuple[int, int]
+"""Base and size in bytes."""
+
+
 class Latencies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Ranges [min, max] in nanoseconds for links and operations."""
 
@@ -131,13 +216,13 @@ class Latencies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
 class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """One board: how many PEs in which clusters, how large its blocks are, how fast they answer.
 
-    `clusters` counts the PEs of each cluster (1-8 PEs in all: GICv2 has no more). `intids` is a
-    multiple of 32 from 64 to 1020. `bus_timeout_ns` is how long an access may take before it is an
-    external abort.
+    `clusters` counts the PEs of each cluster (1-8 PEs in all: GICv2 has no more); nested lists,
+    all equally deep, are further affinity levels. `intids` is a multiple of 32 from 64 to 992.
+    `bus_timeout_ns` is how long an access may take before it is an external abort.
     """
 
     name: str
-    clusters: tuple[int, ...]
+    clusters: tuple[Cluster, ...]
     intids: int = 96
     list_registers: int = 4
     latencies: Latencies = Latencies()
@@ -149,22 +234,21 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     iommu: IommuDriver = IommuDriver.IPMMU_VMSA
     iommu_msi: bool = False
     """SMMUv3 signals by MSIs, which it cannot restore (Xen blocks host suspend then)."""
-    ram: tuple[Range, ...] = ((DRAM_BASE, DRAM_SIZE),)
-    """Non-secure RAM: base and size of each range."""
+    ram: tuple[MemoryRange, ...] = ((DRAM_BASE, DRAM_SIZE),)
+    """Non-secure RAM."""
     absent: tuple[str, ...] = ()
-    """Optional PSCI functions that the firmware leaves out, by name."""
-    power_state_format: str = "extended"
-    """Format of CPU_SUSPEND's power_state: `extended` or `original`."""
-    power_states: dict[int, tuple[str, ...]] = {}
-    """Each power_state to its local states (`run`, `standby`, `power-down`), from the core upwards;
-    levels not named keep running."""
+    """Optional PSCI functions that the firmware does not have, by name."""
+    power_state_format: PowerStateFormat = PowerStateFormat.EXTENDED
+    power_states: PowerStates | None = None
+    """None stands for POWER_STATES of the format."""
+    trusted_os: TrustedOs = TrustedOs.NONE
+    late_abandon: bool = False
+    """A wake-up before SYSTEM_SUSPEND's power cut makes the PE go on behind its last WFI."""
 
     def __post_init__(self) -> None:
         """Refuse what no GICv2 board can be."""
-        if not self.clusters or any(size < 1 for size in self.clusters):
-            raise ValueError("clusters: expected at least one cluster of at least one PE")
-        if sum(self.clusters) > 8:
-            raise ValueError(f"clusters: {sum(self.clusters)} PEs, but GICv2 connects at most 8")
+        self._check_topology()
+        self._check_firmware()
         if self.intids % 32 or not 64 <= self.intids <= 992:
             raise ValueError(f"intids: {self.intids} is not a multiple of 32 from 64 to 992")
         if not 1 <= self.list_registers <= 64:
@@ -176,10 +260,53 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             if not 0 <= low <= high:
                 raise ValueError(f"latencies.{field}: expected 0 <= min <= max, got {low}, {high}")
 
+    def _check_topology(self) -> None:
+        paths = self.paths
+        if not paths or any(size < 1 for size in _sizes(self.clusters)):
+            raise ValueError("clusters: expected at least one cluster of at least one PE")
+        if len({len(path) for path in paths}) > 1:
+            raise ValueError("clusters: expected lists that are equally deep")
+        if len(paths) > 8:
+            raise ValueError(f"clusters: {len(paths)} PEs, but GICv2 connects at most 8")
+
+    def _check_firmware(self) -> None:
+        if not self.ram or any(base < 0 or size < 1 for base, size in self.ram):
+            raise ValueError("ram: expected at least one [base, size]")
+        if unknown := sorted(set(self.absent) - OPTIONAL):
+            raise ValueError(f"absent: {unknown[0]} is not one of {', '.join(sorted(OPTIONAL))}")
+        for value, states in self.suspend_states.items():
+            if not 0 <= value < 1 << 32:
+                raise ValueError(f"power_states: {value:#x} does not have 32 bits")
+            if not states or states[0] is LocalState.RUN or len(states) > self.levels + 1:
+                raise ValueError(
+                    f"power_states: {value:#x} does not put a core to sleep on this tree"
+                )
+            depths = [tuple(LocalState).index(state) for state in states]
+            if depths != sorted(depths, reverse=True):
+                raise ValueError(f"power_states: {value:#x} is deeper above than below")
+
+    @property
+    def paths(self) -> tuple[tuple[int, ...], ...]:
+        """Where each PE lies in the tree: indexes from the outermost level to the core."""
+        return tuple(_paths(self.clusters))
+
+    @property
+    def levels(self) -> int:
+        """The highest level of the power-domain tree: PEs are level 0, the system is the root."""
+        return len(self.paths[0])
+
+    @property
+    def suspend_states(self) -> PowerStates:
+        """The power states that CPU_SUSPEND accepts; those deeper than the tree are left out."""
+        if self.power_states is not None:
+            return self.power_states
+        defaults = POWER_STATES[self.power_state_format]
+        return {value: states for value, states in defaults.items() if len(states) <= self.levels}
+
     @property
     def pes(self) -> int:
         """Number of PEs."""
-        return sum(self.clusters)
+        return len(self.paths)
 
     @property
     def cpus(self) -> tuple[CpuIndex, ...]:
@@ -189,15 +316,32 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def mpidrs(self) -> tuple[Mpidr, ...]:
         """MPIDR of each CPU index."""
-        return tuple(
-            mpidr(cluster, core)
-            for cluster, size in enumerate(self.clusters)
-            for core in range(size)
-        )
+        return tuple(mpidr_at(path) for path in self.paths)
 
     def cluster_of(self, cpu: int) -> int:
-        """The cluster a PE lies in."""
-        return self.mpidrs[cpu] >> 8 & 0xFF
+        """The cluster a PE lies in, counted over the whole board."""
+        clusters = list(dict.fromkeys(path[:-1] for path in self.paths))
+        return clusters.index(self.paths[cpu][:-1])
+
+
+def _paths(item: Tree, prefix: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
+    """Paths of the PEs in a part of the tree."""
+    if isinstance(item, int):
+        yield from ((*prefix, core) for core in range(item))
+        return
+    for index, inside in enumerate(item):
+        yield from _paths(inside, (*prefix, index))
+
+
+def _sizes(item: Tree) -> Iterator[int]:
+    """Numbers of PEs of the clusters in a part of the tree; an empty list counts as none."""
+    if isinstance(item, int):
+        yield item
+    elif not item:
+        yield 0
+    else:
+        for inside in item:
+            yield from _sizes(inside)
 
 
 class MemoryMap:
