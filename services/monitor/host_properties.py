@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from functools import partial
 
 from proto.ids import GICD_NODE, CpuIndex, cpu_of, el3_node, pe_node
-from proto.messages import VcpuRun
+from proto.messages import VcpuLoad, VcpuRun
 from proto.psci import Psci
 from proto.scenario import domain_ids
 from proto.traces import (
@@ -332,6 +332,15 @@ class EveryCpuIsBack(Property):
         unplug = self._unplugs.get(cpu_of(moment.node))
         if unplug is not None and not event.on:
             unplug.off_ns = moment.now
+
+    @property
+    def received(self) -> Table:
+        """Which CPU loads a vCPU: it stays there until it is placed elsewhere."""
+        return {VcpuLoad: self._on_load}
+
+    def _on_load(self, moment: Moment, body: VcpuLoad) -> None:
+        if moment.src is not None:
+            self._placed[domain_of(moment.node), body.vcpu] = cpu_of(moment.src)
 
     def _on_placed(self, moment: Moment, event: VcpuPlaced) -> None:
         """Targets of interrupts are seen at the GIC itself."""

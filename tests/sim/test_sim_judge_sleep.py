@@ -1,4 +1,4 @@
-"""Whole boards with one wrong program in Xen's image: I8, I10 and I11 find what it does."""
+"""Whole boards with one wrong program in Xen's image: I7, I8, I10 and I11 find what it does."""
 
 from collections.abc import Mapping
 
@@ -90,6 +90,20 @@ def test_nothing_is_found_without_a_wrong_program(profile: str) -> None:
     assert [finding for finding in verdict.findings if not finding.expected] == []
     assert verdict.verdict == "pass"
     assert {verdict.properties[name] for name in ("I8", "I10", "I11")} == {"pass"}
+
+
+def test_i7_finds_vcpus_left_with_a_cpu_that_does_not_come_back() -> None:
+    """Nobody tells the scheduler that CPU1 is lost."""
+
+    async def cpu_disable_scheduler(pe: Pe, cpu: int) -> int:
+        return 0
+
+    lost = PointAction(point="el3.CPU_ON pe1", occurrence=2, return_code=-6)
+    relinked = {"cpu_disable_scheduler": cpu_disable_scheduler}
+    right, wrong = judged(board(points=(lost,)), {}), judged(board(points=(lost,)), relinked)
+
+    assert texts(right, "I7") == []
+    assert "domain 1 vCPU 0 is placed on CPU1, which is offline" in texts(wrong, "I7")
 
 
 def test_i8_finds_a_timer_that_keeps_the_host_awake() -> None:
