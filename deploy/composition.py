@@ -4,7 +4,7 @@ The only place that knows every service. Each factory imports what it builds, so
 loads the code of its own nodes and no other.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from proto.board import Board
@@ -21,7 +21,6 @@ from proto.ids import (
     pe_node,
 )
 from proto.node import Node
-from proto.scenario import domain_ids
 
 UART = NodeId("uart")
 RTC = NodeId("rtc")
@@ -35,8 +34,9 @@ def tty_node(domain: int) -> NodeId:
 
 def processes(board: Board) -> dict[str, tuple[NodeId, ...]]:
     """Process names with the nodes each hosts; the hub lives in `interconnect`."""
-    cpus = board.platform.cpus
-    domains = domain_ids(board.scenario)
+    cpus, domains = board.platform.cpus, board.domains
+    if board.vectors is not None:
+        return _bare_processes(cpus)
     return {
         "interconnect": (DRAM,),
         "firmware": (*(el3_node(cpu) for cpu in cpus), SCP),
@@ -46,6 +46,20 @@ def processes(board: Board) -> dict[str, tuple[NodeId, ...]]:
         "devices": (UART, RTC, IOMMU, *(tty_node(domain) for domain in domains)),
         "operator": (OPERATOR,),
         "monitor": (),
+    }
+
+
+def _bare_processes(cpus: Sequence[CpuIndex]) -> dict[str, tuple[NodeId, ...]]:
+    """A board for one case of call vectors, which is built anew for each: few processes.
+
+    Their driver judges them, so there is no monitor.
+    """
+    return {
+        "interconnect": (DRAM,),
+        "firmware": (*(el3_node(cpu) for cpu in cpus), SCP),
+        "gicd": (GICD_NODE, UART, RTC, IOMMU),
+        "pcpus": tuple(pe_node(cpu) for cpu in cpus),
+        "operator": (OPERATOR,),
     }
 
 
@@ -74,7 +88,7 @@ def _factories(board: Board) -> dict[NodeId, Callable[[], Node]]:
     for cpu in board.platform.cpus:
         factories[el3_node(cpu)] = partial(_el3, board, cpu)
         factories[pe_node(cpu)] = partial(_pe, board, cpu)
-    for domain in map(DomainId, domain_ids(board.scenario)):
+    for domain in map(DomainId, board.domains):
         factories[domain_node(domain)] = partial(_domain, board, domain)
         factories[tty_node(domain)] = partial(_tty, board, domain)
     return factories
@@ -105,6 +119,10 @@ def _gicd(board: Board) -> Node:
 
 
 def _pe(board: Board, cpu: CpuIndex) -> Node:
+    if board.vectors is not None:
+        from services.bare.node import BarePeNode
+
+        return BarePeNode(board, cpu)
     from services.pcpu.node import PeNode
 
     return PeNode(board, cpu)
@@ -141,6 +159,10 @@ def _tty(board: Board, domain: DomainId) -> Node:
 
 
 def _operator(board: Board) -> Node:
+    if board.vectors is not None:
+        from services.bare.driver import Driver
+
+        return Driver(board)
     from services.operator.node import Operator
 
     return Operator(board)

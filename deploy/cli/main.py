@@ -18,6 +18,7 @@ from bus.world.tape import TapeError
 from deploy.cli.bench import console, irq, wake, xl
 from deploy.cli.check import check
 from deploy.cli.journal import app as journal_app
+from deploy.cli.psci import psci
 from deploy.cli.replay import replay
 from deploy.cli.run import run
 from deploy.cli.schema import schema
@@ -65,6 +66,9 @@ app.callback()(help_without_command)
 app.command(cls=PlainUsage, epilog="Example: torpor run seed --world sim --seed 7 --json")(run)
 app.command(cls=PlainUsage, epilog="Example: torpor check runs/last/journal --json")(check)
 app.command(cls=PlainUsage, epilog="Example: torpor replay runs/last/journal")(replay)
+app.command(cls=PlainUsage, epilog="Example: torpor psci cpu-on --world live --junit psci.xml")(
+    psci
+)
 app.command(cls=PlainUsage, epilog="Example: torpor schema > docs/scenario.schema.json")(schema)
 app.command(cls=PlainUsage, epilog="Example: torpor up --profile v11 --power gic-retained")(up)
 app.command(cls=PlainUsage, epilog="Example: torpor status --json")(status)

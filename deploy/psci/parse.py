@@ -106,7 +106,7 @@ def read_platform(data: object, place: Place) -> Platform:
         raw["power_state_format"] = fields.word("power_state_format", FORMATS)
     fields.end()
     try:
-        platform = msgspec.convert(raw, Platform, strict=False)
+        platform = msgspec.convert(raw, Platform)
         entry_address(platform)
     except (msgspec.ValidationError, ValueError) as error:
         place.refuse(f"a platform that can be: {error}", data)
