@@ -48,7 +48,8 @@ LIVELY_NS = 400 * MS
 """A guest that has been entered this close to the end of a run runs."""
 
 EBUSY, ENOMEM = -16, -12
-SLOW_US = 200_000
+SLOW_US = 500_000
+"""Far beyond the 100 ms that Xen waits at most, so that nothing hangs on its polls."""
 RACE = "dead-flag-before-cpu-off"
 
 
