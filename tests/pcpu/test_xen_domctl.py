@@ -110,9 +110,10 @@ def test_getvcpuinfo_tells_where_a_vcpu_is() -> None:
     async def program(pe: Pe) -> None:
         caller = pe.xen.vcpus_of(0)[0]
         cells = pe.xen.vcpu[pe.xen.vcpus_of(1)[1].index]
-        await pe.store_burst((cells.processor, cells.runtime_ns), (1, 5000))
+        row = (cells.processor, cells.runtime_ns, cells.hard_affinity)
+        await pe.store_burst(row, (1, 5000, 0b10))
         assert await domctl(pe, 0, Domctl.GETVCPUINFO, 1, 1, BUFFER) == 0
         rows.append(await copy_from_guest(pe, caller, BUFFER, len(VCPU_INFO)))
 
     Bench(program, of=BOARD)
-    assert rows == [(1, 0, 0, 5000, 1, 0b11)]
+    assert rows == [(1, 0, 0, 5000, 1, 0b10)]

@@ -85,8 +85,8 @@ async def domctl_getvcpuinfo(pe: Pe, vcpu: Vcpu, domain: DomainId, args: DomctlA
     if args[0] >= len(siblings):
         return -Errno.ESRCH
     cells = pe.xen.vcpu[siblings[args[0]].index]
-    flags, running, processor = await pe.load_burst(
-        (cells.pause_flags, cells.is_running, cells.processor)
+    flags, running, processor, affinity = await pe.load_burst(
+        (cells.pause_flags, cells.is_running, cells.processor, cells.hard_affinity)
     )
     info = (
         int(not flags & VPF_DOWN),
@@ -94,7 +94,7 @@ async def domctl_getvcpuinfo(pe: Pe, vcpu: Vcpu, domain: DomainId, args: DomctlA
         running,
         await vcpu_runtime(pe, siblings[args[0]]),
         processor,
-        (1 << pe.board.platform.pes) - 1,
+        affinity,
     )
     await copy_to_guest(pe, vcpu, args[1], info)
     return 0
