@@ -72,6 +72,8 @@ def run(
     _refuse_options(world, live_only, twice)
     model = None if power is None else power_model(power)
     board = resolve(scenario, Overrides(platform, profile, model, seed))
+    if board.scenario.open:
+        raise UsageError(f"scenario {scenario} stays open; start it with `torpor up {scenario}`")
     console = Console(stderr=True)
     with RunFolder(run_folder) as folder:
         target = (journal or folder.journal).absolute()

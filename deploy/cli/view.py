@@ -14,7 +14,15 @@ from proto.board import Board
 from proto.ids import OPERATOR
 from proto.messages import SerialOutput
 from proto.scenario import domain_ids
-from proto.traces import PauseCount, PePower, Phase, ScenarioStep, SystemState, TraceEvent
+from proto.traces import (
+    ClientStep,
+    PauseCount,
+    PePower,
+    Phase,
+    ScenarioStep,
+    SystemState,
+    TraceEvent,
+)
 from proto.turn import Send, Trace, Turn
 
 CONSOLE_LINES = 12
@@ -83,9 +91,14 @@ class View:
             case PauseCount(domain, count):
                 self._paused[domain] = count
             case ScenarioStep(index, text):
-                self._step = f"step {index}: {text}"
-                if self._live is None:
-                    self._plain(turn, self._step)
+                self._begin(turn, f"step {index}: {text}")
+            case ClientStep(client, text):
+                self._begin(turn, f"{client}: {text}")
+
+    def _begin(self, turn: Turn, step: str) -> None:
+        self._step = step
+        if self._live is None:
+            self._plain(turn, step)
 
     def _say(self, turn: Turn, line: str) -> None:
         self._lines.append(line)

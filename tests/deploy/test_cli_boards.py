@@ -145,6 +145,15 @@ def test_without_a_board_there_is_one_to_start(arguments: tuple[str, ...]) -> No
     assert "start one with `torpor up`" in refused(*arguments)
 
 
+@pytest.mark.parametrize("world", ["sim", "live"])
+def test_an_open_scenario_is_not_run(world: str, tmp_path: Path) -> None:
+    """It would not end by itself."""
+    path = tmp_path / "mine.yaml"
+    path.write_text("name: x\nopen: true\ndomains: [{id: 0, role: hardware}]\nsteps: []\n")
+
+    assert f"stays open; start it with `torpor up {path}`" in refused("run", path, "--world", world)
+
+
 # -- choosing
 
 

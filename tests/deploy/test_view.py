@@ -8,7 +8,7 @@ from rich.console import Console
 from deploy.cli.view import View
 from deploy.loading import resolve
 from proto.ids import NodeId
-from proto.traces import PePower, Phase, ScenarioStep, SystemState, TraceEvent
+from proto.traces import ClientStep, PePower, Phase, ScenarioStep, SystemState, TraceEvent
 from proto.turn import Start, Trace, Turn
 
 
@@ -50,3 +50,8 @@ def test_the_step_is_shown_anywhere(terminal: bool) -> None:
 
     assert "step 3: wait 20 ms" in text
     assert ("pe0 on" in text) is terminal
+
+
+def test_a_client_s_step_is_shown_with_its_name() -> None:
+    """Somebody at another shell has typed it."""
+    assert "client2: dom0: xl list" in shown(ClientStep("client2", "dom0: xl list"))
