@@ -19,6 +19,7 @@ from proto.messages import (
     CompareAndSwap,
     Load,
     LoadBurst,
+    MemoryScrub,
     Replies,
     Reply,
     Store,
@@ -69,6 +70,7 @@ class Dram:
             Watch: self._watch,
             WatchCancel: self._watch_cancel,
             Clean: self._clean,
+            MemoryScrub: self._scrub,
             Barrier: self._barrier,
         }
 
@@ -149,6 +151,14 @@ class Dram:
     def _clean(self, src: NodeId, body: Clean) -> Sequence[Effect]:
         if not all(_permitted(src, address) for address in body.addresses):
             return _refusal(src, body.tx, body.addresses)
+        return (Send(src, Reply(body.tx)),)
+
+    def _scrub(self, src: NodeId, body: MemoryScrub) -> Sequence[Effect]:
+        if not src.startswith("el3."):
+            raise ProtocolError(f"{src} scrubs memory, which is firmware's work")
+        scrubbed = range(body.base, body.base + body.size)
+        for address in [cell for cell in self._cells if cell in scrubbed]:
+            self._cells[address] = 0
         return (Send(src, Reply(body.tx)),)
 
     def _barrier(self, src: NodeId, body: Barrier) -> Sequence[Effect]:

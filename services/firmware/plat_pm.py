@@ -6,7 +6,7 @@ Source: TF-A `plat_psci_ops_t` (include/lib/psci/psci.h), plat/arm/board/fvp/fvp
 from proto.ids import SCP
 from proto.image import symbol
 from proto.machine import Halt
-from proto.messages import PowerOff, PowerOn, SystemPowerOff, SystemSleep
+from proto.messages import PowerOff, PowerOn, SystemPowerOff, SystemReset, SystemSleep
 from services.firmware.context import FINAL_WFI, El3Context
 from services.firmware.gicv2 import (
     gicv2_cpuif_disable,
@@ -68,4 +68,11 @@ async def system_pwr_down_wfi(el3: El3Context) -> None:
 async def system_off(el3: El3Context) -> None:
     """Switch everything off. Does not return."""
     el3.send(SCP, SystemPowerOff())
+    raise Halt(FINAL_WFI)
+
+
+@symbol
+async def system_reset(el3: El3Context, warm: bool) -> None:
+    """Reset everything but RAM and secure SRAM, and boot again. Does not return."""
+    el3.send(SCP, SystemReset(warm))
     raise Halt(FINAL_WFI)

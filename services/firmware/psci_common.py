@@ -3,25 +3,16 @@
 Source: TF-A lib/psci/psci_common.c; docs/design/psci-pd-tree.rst.
 """
 
-from enum import IntEnum
-
 from proto.image import symbol
-from proto.platform import DRAM_BASE, DRAM_SIZE, Platform
+from proto.platform import Platform
 from proto.psci import MPIDR_MASK_64, Affinity
 from proto.traces import AffinityState
 from services.firmware.context import El3Context
+from services.firmware.memory import LocalState
 from services.firmware.spinlock import spin_lock, spin_unlock
 
 LEVEL_CPU = 0
 LEVEL_CLUSTER = 1
-LEVEL_SYSTEM = 2
-
-
-class LocalState(IntEnum):
-    """Power state of a domain; a larger number is deeper."""
-
-    RUN = 0
-    OFF = 2
 
 
 def core_of(platform: Platform, mpidr: int) -> int | None:
@@ -31,19 +22,39 @@ def core_of(platform: Platform, mpidr: int) -> int | None:
     return platform.mpidrs.index(mpidr)
 
 
-def is_valid_entry_point(entry: int) -> bool:
+def is_valid_entry_point(platform: Platform, entry: int) -> bool:
     """Whether a PE may enter the Non-secure world here (DEN 0022, CPU_ON, INVALID_ADDRESS).
 
     It has to be the address of an A64 instruction (a multiple of 4: bit 0 would ask for T32) in
-    Non-secure DRAM.
+    Non-secure RAM.
     """
-    return entry % 4 == 0 and DRAM_BASE <= entry < DRAM_BASE + DRAM_SIZE
+    return entry % 4 == 0 and in_ram(platform, entry, 4)
+
+
+def in_ram(platform: Platform, base: int, length: int) -> bool:
+    """Whether a range that is not empty lies in Non-secure RAM; adjoining ranges are one."""
+    end = base + length
+    at = base
+    for start, size in sorted(platform.ram):
+        if start <= at < start + size:
+            at = start + size
+    return length > 0 and at >= end
 
 
 @symbol
 async def psci_get_aff_info_state(el3: El3Context, cpu: int) -> Affinity:
     """The published AFFINITY_INFO state of a PE: one load, no lock."""
     return Affinity(await el3.load(el3.memory.cpus[cpu].aff_info_state))
+
+
+@symbol
+async def psci_affinity_states(el3: El3Context) -> tuple[Affinity, ...]:
+    """The state of every PE by CPU index, one unlocked load each (TF-A `psci_is_last_on_cpu`)."""
+    states = []
+    for cpu in el3.platform.cpus:
+        caller = cpu == el3.cpu
+        states.append(Affinity.ON if caller else await psci_get_aff_info_state(el3, cpu))
+    return tuple(states)
 
 
 @symbol
@@ -98,7 +109,7 @@ async def psci_do_state_coordination(el3: El3Context) -> int:
         if min(requested) == LocalState.RUN:
             return level - 1
         await el3.store(domain.local_state, LocalState.OFF)
-    return LEVEL_SYSTEM
+    return len(parents)
 
 
 @symbol

@@ -11,12 +11,15 @@ from services.firmware.psci_common import (
     psci_release_pwr_domain_locks,
     psci_set_aff_info_state,
 )
+from services.firmware.psci_migrate import psci_trusted_os_resident
 
 
 @symbol
 async def psci_cpu_off(el3: El3Context) -> int:
     """CPU_OFF (DEN 0022): power this PE down. Returns only to refuse: DENIED, still ON."""
     if await el3.point(f"el3.CPU_OFF pe{el3.cpu}"):
+        return PsciError.DENIED
+    if await psci_trusted_os_resident(el3):
         return PsciError.DENIED
     # Nothing below refuses.
     await psci_do_cpu_off(el3)

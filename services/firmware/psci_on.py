@@ -44,7 +44,7 @@ async def psci_cpu_on(el3: El3Context, mpidr: int, entry: int, context_id: int) 
     target = core_of(el3.platform, mpidr)
     if target is None:
         return PsciError.INVALID_PARAMETERS
-    if not is_valid_entry_point(entry):
+    if not is_valid_entry_point(el3.platform, entry):
         return PsciError.INVALID_ADDRESS
     lock = el3.memory.cpus[target].cpu_lock
     await spin_lock(el3, lock)

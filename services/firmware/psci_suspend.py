@@ -9,9 +9,9 @@ from services.firmware.plat_pm import pwr_domain_suspend_finish, system_pwr_down
 from services.firmware.psci_common import (
     is_valid_entry_point,
     psci_acquire_pwr_domain_locks,
+    psci_affinity_states,
     psci_do_state_coordination,
     psci_enter_lower_el,
-    psci_get_aff_info_state,
     psci_pwrdown_cpu,
     psci_release_pwr_domain_locks,
     psci_save_entry_point,
@@ -34,20 +34,10 @@ async def psci_system_suspend(el3: El3Context, entry: int, context_id: int) -> i
     if any(state != Affinity.OFF for state in others):
         _decide(el3, "DENIED", affinity)
         return PsciError.DENIED
-    if not is_valid_entry_point(entry):
+    if not is_valid_entry_point(el3.platform, entry):
         _decide(el3, "INVALID_ADDRESS", affinity)
         return PsciError.INVALID_ADDRESS
     return await psci_cpu_suspend_start(el3, affinity, entry, context_id)
-
-
-@symbol
-async def psci_affinity_states(el3: El3Context) -> tuple[Affinity, ...]:
-    """The state of every PE by CPU index, one unlocked load each (TF-A `psci_is_last_on_cpu`)."""
-    states = []
-    for cpu in el3.platform.cpus:
-        caller = cpu == el3.cpu
-        states.append(Affinity.ON if caller else await psci_get_aff_info_state(el3, cpu))
-    return tuple(states)
 
 
 @symbol

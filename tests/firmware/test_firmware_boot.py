@@ -9,7 +9,7 @@ from proto.platform import FIRMWARE_TEXT, GICC_BASE, GICD_BASE
 from proto.psci import Affinity, Psci, mpidr
 from proto.traces import AffinityState
 from services.firmware.bl31 import bl31_entrypoint
-from services.firmware.psci_common import LocalState
+from services.firmware.memory import LocalState
 
 
 def test_cold_boot_publishes_everybody_and_enters_xen():

@@ -11,7 +11,7 @@ from proto.psci import Affinity, Psci, PsciError, mpidr
 from proto.traces import AffinityState
 from proto.turn import Trace
 from services.firmware.gicv2 import GICC_CTLR_BYPASS_DISABLE
-from services.firmware.psci_common import LocalState
+from services.firmware.memory import LocalState
 
 OFF = (Psci.CPU_OFF,)
 ON_1 = (Psci.CPU_ON, mpidr(0, 1), ENTRY, 1)
@@ -37,7 +37,7 @@ def test_denied_leaves_the_pe_on(injected):
         points={"el3.CPU_OFF pe1": (injected, 100)},
     ).run()
 
-    assert bench.pes[1].codes == [PsciError.DENIED, 0x10001]
+    assert bench.pes[1].codes == [PsciError.DENIED, 0x10003]
     assert bench.pes[1].on
     assert bench.affinity(1) is Affinity.ON
     assert bench.published(1) == ["ON_PENDING", "ON"]

@@ -61,7 +61,7 @@ def test_on_pending_set_too_late():
     call = script((Psci.CPU_ON, mpidr(0, 1), ENTRY, 1))
     relinked = {"psci_cpu_on_start": on_pending_after_power_on}
     panics = {True: 0, False: 0}
-    for seed in range(100):
+    for seed in range(200):
         for bug in panics:
             bench = Bench(
                 {BOOT: call}, seed=seed, latencies=FAST_POWER, relinked=relinked if bug else None

@@ -3,7 +3,7 @@
 import pytest
 from firmware_bench import BOOT, Bench
 
-from proto.psci import PSCI_1_1, SMCCC_1_1, Psci, PsciError, mpidr
+from proto.psci import PSCI_1_3, SMCCC_1_1, Psci, PsciError, mpidr
 from proto.smccc import SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT
 
 JUNK = 0xDEAD_BEEF_0000_0000
@@ -23,10 +23,10 @@ def call(function: int, *args: int) -> int:
 @pytest.mark.parametrize(
     ("function", "args", "expected"),
     [
-        (Psci.VERSION, (), PSCI_1_1),
+        (Psci.VERSION, (), PSCI_1_3),
         (SMCCC_VERSION, (), SMCCC_1_1),
-        (Psci.VERSION | SVE_HINT, (), PSCI_1_1),
-        (JUNK | Psci.VERSION, (), PSCI_1_1),
+        (Psci.VERSION | SVE_HINT, (), PSCI_1_3),
+        (JUNK | Psci.VERSION, (), PSCI_1_3),
         (Psci.FEATURES, (Psci.CPU_ON,), 0),
         (Psci.FEATURES, (Psci.CPU_ON_32,), 0),
         (Psci.FEATURES, (Psci.SYSTEM_SUSPEND,), 0),

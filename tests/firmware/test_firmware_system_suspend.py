@@ -38,7 +38,7 @@ def test_sleeps_and_resumes_at_the_entry():
 
     assert decisions(bench) == [("SUSPEND", ALONE)]
     assert bench.pes[0].entered == [(BOOT, 0), (RESUME, 0x1234)]
-    assert bench.pes[0].codes == [0x10001]
+    assert bench.pes[0].codes == [0x10003]
     assert bench.published(0) == []
     assert bench.affinity(0) is Affinity.ON
     assert [event.state for event in bench.traces(SystemPower)] == ["sleeping", "waking", "on"]
