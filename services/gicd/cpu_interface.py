@@ -9,7 +9,15 @@ either copy of BPR. GIC-400 keeps one active bit for an SGI, not one per source,
 priorities without the CPUID field: so EOIR and DIR do not look at it.
 """
 
-from proto.gic import GICC, IAR, IDLE_PRIORITY, PRIORITY_MASK, SPURIOUS, SecureCTLR
+from proto.gic import (
+    GICC,
+    IAR,
+    IDLE_PRIORITY,
+    PPI_LEGACY_IRQ,
+    PRIORITY_MASK,
+    SPURIOUS,
+    SecureCTLR,
+)
 from proto.registers import RegisterMap, Row
 from proto.traces import Unpredictable
 from services.gicd.bank import WORD_MASK, positions
@@ -59,11 +67,16 @@ class CpuInterface:
         Group 0 is never signalled here: it is the FIQ's, which no PE of this board takes. With
         Group 1 disabled and its bypass not, the legacy input goes straight through.
         """
+        return bool(self.signals())
+
+    def signals(self) -> list[int]:
+        """The INTID that raises nIRQCPU, if it is high; the legacy input counts as PPI 31."""
         if not self._ctlr & SecureCTLR.ENABLE_GRP1:
             bypass = not self._ctlr & SecureCTLR.IRQ_BYP_DIS_GRP1
-            return bypass and self._distributor.legacy_irq(self._cpu)
+            high = bypass and self._distributor.legacy_irq(self._cpu)
+            return [PPI_LEGACY_IRQ] if high else []
         signalled = self._signalled()
-        return signalled is not None and signalled.group == 1
+        return [signalled.intid] if signalled is not None and signalled.group == 1 else []
 
     def read(self, offset: int, secure: bool) -> int:
         """A register as the PE reads it; reading IAR acknowledges."""

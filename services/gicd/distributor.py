@@ -307,12 +307,15 @@ class Distributor:
         bank, bit = found
         return Candidate(best, bank.first + bit, bank.group >> bit & 1)
 
-    def wake_requests(self) -> list[int]:
-        """INTIDs that are pending, enabled, in an enabled group and target any PE."""
+    def wake_requests(self, pes: int) -> list[int]:
+        """INTIDs that are pending, enabled, in an enabled group and target any of these PEs.
+
+        `pes` is a mask. Neither PMR nor GICC_CTLR count (DDI 0471B, wakeup outputs).
+        """
         requests: set[int] = set()
         for bank in (*self._private, *self._shared):
             for bit in positions(self._forwarded(bank)):
-                if bank.target_of(1 << bit):
+                if bank.target_of(1 << bit) & pes:
                     requests.add(bank.first + bit)
         return sorted(requests)
 

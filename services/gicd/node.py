@@ -1,7 +1,7 @@
 """The node `gicd`: distributor and CPU interfaces behind the bus, in their own power domain."""
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from proto.board import Board
 from proto.gic import SGI_COUNT, SPI_FIRST
@@ -16,7 +16,9 @@ from proto.messages import (
     RegWrite,
     Reply,
     VirtualDeactivate,
+    WakeEnable,
     WakeLine,
+    WakeRequests,
     Wire,
 )
 from proto.node import ProtocolError
@@ -31,6 +33,17 @@ GICD_SIZE = 0x1000
 GICC_SIZE = 0x2000
 
 
+SYSTEM = -1
+"""The `cpu` of a wake request for the whole system."""
+
+
+class WakeRequest(NamedTuple):
+    """A wakeup output that is high, and the interrupt that raises it."""
+
+    cpu: int
+    intid: int
+
+
 class Gicd:
     """GICv2 of the board.
 
@@ -41,7 +54,8 @@ class Gicd:
     that is refused has no answer and is traced as `Unpredictable`.
 
     Off with its state retained, the block asks `scp` to wake the system for every interrupt that is
-    pending, enabled, in an enabled group and targets a PE, whatever the CPU interfaces say.
+    pending, enabled, in an enabled group and targets a PE, whatever the CPU interfaces say. `scp`
+    says by `WakeRequests` which signal it wants of a PE that sleeps alone.
     """
 
     def __init__(self, board: Board) -> None:
@@ -55,7 +69,10 @@ class Gicd:
         for cpu in platform.cpus:
             self._cpu_of[pe_node(cpu)] = self._cpu_of[el3_node(cpu)] = cpu
         self._on = True
-        self._requested: list[int] = []
+        self._kept = True
+        """The state is there: the block has power, or has been switched off with retention."""
+        self._wake_enable: dict[int, WakeEnable] = {}
+        self._requested: list[WakeRequest] = []
         self._risen_unseen: set[tuple[int, int]] = set()
         self._handlers: dict[type, Callable[[NodeId, Any], list[Effect]]] = {
             RegRead: self._read,
@@ -64,6 +81,7 @@ class Gicd:
             Wire: self._wire,
             VirtualDeactivate: self._virtual_deactivate,
             BlockPower: self._block_power,
+            WakeRequests: self._wake_requests,
         }
 
     def on_start(self, now: BoardNs) -> Sequence[Effect]:
@@ -147,7 +165,7 @@ class Gicd:
             raise ProtocolError(f"{src}: PPI {intid} has no PE {cpu}")
         if not private and (cpu != -1 or not SPI_FIRST <= intid < self._distributor.intids):
             raise ProtocolError(f"{src}: gicd has no input wire {intid} of PE {cpu}")
-        if self._on or self._retention is Retention.RETAINED:
+        if self._kept:
             self._distributor.set_line(cpu, intid, body.level)
             return self._outcome()
         self._distributor.hold_line(cpu, intid, body.level)
@@ -174,10 +192,11 @@ class Gicd:
         if body.on is self._on:
             raise ProtocolError(f"{src}: the power of gicd is {'on' if body.on else 'off'} already")
         self._on = body.on
+        self._kept = body.on or (self._retention is Retention.RETAINED and not body.reset)
         if body.on:
             self._risen_unseen.clear()
             self._distributor.show_all()
-        elif self._retention is Retention.LOST:
+        elif not self._kept:
             self._distributor.lose_power()
             for interface in self._interfaces:
                 interface.reset()
@@ -190,7 +209,7 @@ class Gicd:
         effects: list[Effect] = [Trace(event) for event in events]
         if self._on:
             effects += self._drive_outputs(dirty)
-        if self._requested or not self._on:
+        if self._requested or self._wake_enable or not self._on:
             effects += self._drive_wake_requests()
         return effects
 
@@ -202,15 +221,43 @@ class Gicd:
                 effects.append(Send(pe_node(cpu), IrqOutput(level)))
         return effects
 
+    # -- wake requests
+
+    def _wake_requests(self, src: NodeId, body: WakeRequests) -> list[Effect]:
+        if src != SCP or body.cpu not in range(self._distributor.pes):
+            raise ProtocolError(f"{src} may not ask for wake requests of PE {body.cpu}")
+        self._wake_enable.pop(body.cpu, None)
+        if body.enable != WakeEnable.NONE:
+            self._wake_enable[body.cpu] = body.enable
+        return self._drive_wake_requests()
+
     def _drive_wake_requests(self) -> list[Effect]:
-        """Wake requests exist while the block is off with its state retained."""
-        asleep = not self._on and self._retention is Retention.RETAINED
-        wanted = self._distributor.wake_requests() if asleep else []
+        wanted = self._wanted_requests()
         effects: list[Effect] = [
-            Send(SCP, WakeLine(intid, False)) for intid in self._requested if intid not in wanted
+            Send(SCP, WakeLine(request.intid, False, request.cpu))
+            for request in self._requested
+            if request not in wanted
         ]
         effects += [
-            Send(SCP, WakeLine(intid, True)) for intid in wanted if intid not in self._requested
+            Send(SCP, WakeLine(request.intid, True, request.cpu))
+            for request in wanted
+            if request not in self._requested
         ]
         self._requested = wanted
         return effects
+
+    def _wanted_requests(self) -> list[WakeRequest]:
+        """Requests for the system while the block is off, and for PEs as `scp` wants them."""
+        if not self._kept:
+            return []
+        wanted: list[WakeRequest] = []
+        if not self._on:
+            intids = self._distributor.wake_requests((1 << self._distributor.pes) - 1)
+            wanted += [WakeRequest(SYSTEM, intid) for intid in intids]
+        for cpu, enable in sorted(self._wake_enable.items()):
+            if enable == WakeEnable.WAKEUP:
+                intids = self._distributor.wake_requests(1 << cpu)
+            else:
+                intids = self._interfaces[cpu].signals() if self._on else []
+            wanted += [WakeRequest(cpu, intid) for intid in intids]
+        return wanted

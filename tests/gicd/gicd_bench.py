@@ -16,7 +16,9 @@ from proto.messages import (
     RegWrite,
     Reply,
     VirtualDeactivate,
+    WakeEnable,
     WakeLine,
+    WakeRequests,
     Wire,
 )
 from proto.platform import GICC_BASE, GICD_BASE, Platform
@@ -45,6 +47,7 @@ class Bench:
         self.irq = [False] * pes
         self.outputs: list[tuple[int, bool]] = []
         self.wake: list[tuple[int, bool]] = []
+        self.wake_of: list[list[tuple[int, bool]]] = [[] for _ in range(pes)]
         self.traces: list[TraceEvent] = []
         self.powered: list[bool] = []
 
@@ -96,9 +99,13 @@ class Bench:
         """A guest deactivates a list register with HW=1."""
         assert self.send("dom1", VirtualDeactivate(cpu, intid)) is None
 
-    def power(self, on: bool) -> None:
+    def power(self, on: bool, reset: bool = False) -> None:
         """`scp` switches the block."""
-        assert self.send("scp", BlockPower(on)) == BlockPowered(GICD_NODE, on)
+        assert self.send("scp", BlockPower(on, reset)) == BlockPowered(GICD_NODE, on)
+
+    def wake_requests(self, cpu: int, enable: WakeEnable) -> None:
+        """`scp` says which signal of a PE it wants."""
+        assert self.send("scp", WakeRequests(cpu, enable)) is None
 
     def take_traces(self, *kinds: type) -> list[TraceEvent]:
         """Traces of these kinds since the last call."""
@@ -192,8 +199,10 @@ class Bench:
                 assert self.irq[cpu] != level, "an output is only told when it changes"
                 self.irq[cpu] = level
                 self.outputs.append((cpu, level))
-            case Send("scp", WakeLine(intid, level)):
+            case Send("scp", WakeLine(intid, level, -1)):
                 self.wake.append((intid, level))
+            case Send("scp", WakeLine(intid, level, cpu)):
+                self.wake_of[cpu].append((intid, level))
             case Send(dst, Reply() | Abort() | BlockPowered() as body):
                 assert dst == src
                 return body

@@ -14,6 +14,8 @@ from proto.messages import (
     RegWrite,
     Reply,
     VirtualDeactivate,
+    WakeEnable,
+    WakeRequests,
     Wire,
 )
 from proto.node import ProtocolError
@@ -89,6 +91,8 @@ def test_holes_read_as_zero() -> None:
         ("dom1", VirtualDeactivate(0, 500)),
         ("scp", BlockPower(True)),
         ("pe0", IrqOutput(True)),
+        ("pe0", WakeRequests(0, WakeEnable.WAKEUP)),
+        ("scp", WakeRequests(4, WakeEnable.WAKEUP)),
     ],
 )
 def test_what_no_node_may_send_stops_the_run(src: str, body: object) -> None:
@@ -273,3 +277,70 @@ def test_nobody_asks_for_wake_up(obstacle: str) -> None:
     bench.wire(SPI, True)
 
     assert bench.wake == []
+
+
+def test_a_system_reset_beats_retention() -> None:
+    """With `reset` nothing survives, and a pulse meanwhile is lost."""
+    bench = running("all-retained")
+    bench.pulse(OTHER)
+    bench.power(False, reset=True)
+    bench.pulse(SPI)
+    bench.power(True)
+
+    lost = bench.take_traces(InterruptLost)
+    assert lost == [InterruptLost(OTHER, "gicd"), InterruptLost(SPI, "gicd")]
+    assert bench.read(0, GICD.CTLR, secure=True) == 0
+    assert bench.wake == []
+
+
+def test_the_wakeup_output_of_a_pe_looks_past_its_interface() -> None:
+    """Closed and fully masked: what targets the PE asks for it, what targets another does not."""
+    bench = running("all-lost")
+    bench.write(0, GICC.CTLR, 0)
+    bench.write(0, GICC.PMR, 0)
+    bench.target(OTHER, 0b0010)
+    bench.wake_requests(0, WakeEnable.WAKEUP)
+    bench.pulse(OTHER)
+    assert bench.wake_of[0] == []
+
+    bench.wire(SPI, True)
+    assert bench.wake_of[0] == [(SPI, True)]
+
+    bench.wake_requests(0, WakeEnable.NONE)
+    assert bench.wake_of[0] == [(SPI, True), (SPI, False)]
+    assert bench.wake == []
+
+
+def test_a_pe_with_an_open_interface_is_woken_by_its_irq() -> None:
+    """INTERFACE follows nIRQCPU: a masked interrupt does not ask, an opened mask does."""
+    bench = running("all-lost")
+    bench.write(0, GICC.PMR, 0xA0)
+    bench.wake_requests(0, WakeEnable.INTERFACE)
+    bench.wire(SPI, True)
+    assert bench.wake_of[0] == []
+
+    bench.write(0, GICC.PMR, 0xF0)
+    assert bench.wake_of[0] == [(SPI, True)]
+
+    bench.wire(SPI, False)
+    assert bench.wake_of[0] == [(SPI, True), (SPI, False)]
+
+
+def test_what_pends_already_asks_at_once() -> None:
+    """A request that was high before anybody wanted it is told in the same turn."""
+    bench = running("all-lost")
+    bench.wire(SPI, True)
+    bench.wake_requests(0, WakeEnable.WAKEUP)
+
+    assert bench.wake_of[0] == [(SPI, True)]
+
+
+def test_a_lost_gic_asks_for_nobody() -> None:
+    """Requests fall with the block's power, and stay low until it is set up again."""
+    bench = running("all-lost")
+    bench.wire(SPI, True)
+    bench.wake_requests(0, WakeEnable.WAKEUP)
+    bench.power(False)
+    bench.power(True)
+
+    assert bench.wake_of[0] == [(SPI, True), (SPI, False)]
