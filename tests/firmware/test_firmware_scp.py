@@ -22,7 +22,8 @@ from proto.platform import RTC_SPI, UART_SPI
 from proto.psci import Psci, mpidr
 from proto.traces import SystemPower
 from proto.turn import Envelope, MessageId, Send, SetTimer, Trace
-from services.firmware.scp import BLOCKS, PE_TRANSITIONS, PeState, Scp
+from services.firmware.rails import PE_TRANSITIONS, PeState
+from services.firmware.scp import BLOCKS, Scp
 
 RESUME = ENTRY + 0x1000
 SUSPEND = (Psci.SYSTEM_SUSPEND, RESUME, 0)
