@@ -12,7 +12,6 @@ from proto.hypercall import (
 )
 from proto.ids import BOOT_CPU, CpuIndex
 from proto.image import symbol
-from proto.platform import DRAM_SIZE
 from services.pcpu.pe import Pe
 from services.pcpu.xen.continue_hypercall import Continuation, continue_hypercall_on_cpu
 from services.pcpu.xen.cpu import cpu_down, cpu_up
@@ -53,7 +52,7 @@ async def sysctl_readconsole(pe: Pe, vcpu: Vcpu, address: int) -> int:
 async def sysctl_physinfo(pe: Pe, vcpu: Vcpu, address: int) -> int:
     """XEN_SYSCTL_physinfo: CPUs that are online, and memory in MiB."""
     online = (await pe.load(pe.xen.system.cpu_online_map)).bit_count()
-    total_mb = DRAM_SIZE // MIB
+    total_mb = sum(size for _, size in pe.board.platform.ram) // MIB
     used_mb = sum(spec.memory_mb for spec in pe.board.scenario.domains)
     info = (online, pe.board.platform.pes - 1, total_mb, max(0, total_mb - used_mb))
     await copy_to_guest(pe, vcpu, address + WORD, info)
