@@ -4,9 +4,9 @@ from proto.ids import BOOT_CPU, cpu_of
 from proto.psci import Psci
 from proto.traces import (
     AffinityState,
-    DomainShutdown,
     IntState,
     LineEvent,
+    PauseCount,
     PePower,
     Phase,
     SmcIssued,
@@ -49,7 +49,7 @@ class Sometimes:
 
     @property
     def traced(self) -> Table:
-        """Calls of firmware and of vPSCI, power, interrupts, phases, shutdowns, watchdogs."""
+        """Calls of firmware and of vPSCI, power, interrupts, phases, pauses, watchdogs."""
         return {
             SmcIssued: self._on_smc,
             AffinityState: self._on_affinity,
@@ -60,7 +60,7 @@ class Sometimes:
             PePower: self._on_pe_power,
             VpsciCall: self._on_call,
             VpsciResult: self._on_result,
-            DomainShutdown: self._on_shutdown,
+            PauseCount: self._on_pause_count,
             Watchdog: self._on_watchdog,
         }
 
@@ -131,9 +131,9 @@ class Sometimes:
         if event.function in SYSTEM_SUSPEND:
             self._asking.discard(event.domain)
 
-    def _on_shutdown(self, moment: Moment, event: DomainShutdown) -> None:
-        """`xl resume` against a SYSTEM_SUSPEND that has not attached its resume context."""
-        if event.state == "none" and event.domain in self._asking:
+    def _on_pause_count(self, moment: Moment, event: PauseCount) -> None:
+        """`xl resume` of a domain that has shut down, and has not attached its resume context."""
+        if event.count and event.domain in self._asking and event.domain in self._shadow.shutdown:
             self.reached["resume_before_result"] = True
 
     def _on_watchdog(self, moment: Moment, event: Watchdog) -> None:

@@ -13,6 +13,7 @@ from proto.traces import (
     DomainShutdown,
     LineEvent,
     Online,
+    PauseCount,
     PePower,
     VpsciCall,
     VpsciResult,
@@ -60,9 +61,10 @@ def test_resume_before_result(order: str) -> None:
     """`xl resume` finds a domain that has shut down and not attached its context."""
     script = booted()
     script.trace("pe0", VpsciCall(1, 0, SYSTEM_SUSPEND, (0, 0, 0)))
+    script.trace("pe0", DomainShutdown(1, "complete", "suspend"))
     if order == "after":
         script.trace("pe0", VpsciResult(1, 0, SYSTEM_SUSPEND, 0))
-    script.trace("pe1", DomainShutdown(1, "none"))
+    script.trace("pe1", PauseCount(1, 1))
 
     assert is_reached(script, "resume_before_result") is (order == "before")
 

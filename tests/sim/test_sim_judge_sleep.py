@@ -14,7 +14,17 @@ from deploy.run_sim import ENDINGS
 from proto.board import Board
 from proto.ids import HUB, DomainId, pe_node
 from proto.image import Program, defined_in
-from proto.scenario import DomainSpec, ExpectLine, Parking, PointAction, Role, Step, TypeLine
+from proto.scenario import (
+    DomainSpec,
+    ExpectLine,
+    ExpectPoint,
+    Parking,
+    PointAction,
+    Role,
+    Step,
+    TypeLine,
+    XlCommand,
+)
 from proto.traces import HeapUse
 from proto.units import MS
 from services.monitor.verdict import Judge, Verdict
@@ -33,10 +43,11 @@ def board(
     profile: str = "baseline",
     points: tuple[PointAction, ...] = (),
     tick_us: int = 50_000,
-    alarm_s: str = "0.1",
+    alarm_s: str = "0.4",
+    seed: int = 1,
 ) -> Board:
     """Domain 1 sleeps by itself, then domain 0 has the host sleep for a moment."""
-    of = resolve("baseline", Overrides(profile=profile))
+    of = resolve("baseline", Overrides(profile=profile, seed=seed))
     sleeper = "vpsci.SYSTEM_SUSPEND d1"
     awake = () if of.profile.parking is Parking.SHUTDOWN else (DomainSpec(id=2, tick_us=tick_us),)
     scenario = replace(
@@ -70,7 +81,7 @@ def judged(of: Board, relinked: Mapping[str, Program]) -> Verdict:
     for cpu in of.platform.cpus:
         nodes[pe_node(cpu)] = PeNode(of, cpu, relinked=relinked)
     judge = Judge(of, "sim")
-    world = World(nodes, of.platform.latencies, RandomStrategy(1), judge.feed)
+    world = World(nodes, of.platform.latencies, RandomStrategy(of.scenario.seed), judge.feed)
     outcome = world.run(of.scenario.time_limit_ms * MS)
     assert outcome is Outcome.ENDED
     judge.feed(HubEvent("end", HUB, ENDINGS[outcome], world.now))
@@ -84,12 +95,15 @@ def texts(verdict: Verdict, name: str) -> list[str]:
 
 @pytest.mark.parametrize("profile", ["baseline", "v11"])
 def test_nothing_is_found_without_a_wrong_program(profile: str) -> None:
-    """The boards below, with Xen as it should be."""
-    verdict = judged(board(profile), {})
+    """The boards below, with Xen as it should be; a slow secondary may keep one from sleeping."""
+    reached: set[str] = set()
+    for seed in range(1, 5):
+        verdict = judged(board(profile, seed=seed), {})
 
-    assert [finding for finding in verdict.findings if not finding.expected] == []
-    assert verdict.verdict == "pass"
-    assert {verdict.properties[name] for name in ("I8", "I10", "I11")} == {"pass"}
+        assert [finding for finding in verdict.findings if not finding.expected] == []
+        assert verdict.verdict == "pass"
+        reached |= {name for name, result in verdict.properties.items() if result == "pass"}
+    assert {"I7", "I8", "I10", "I11"} <= reached
 
 
 def test_i7_finds_vcpus_left_with_a_cpu_that_does_not_come_back() -> None:
@@ -165,3 +179,33 @@ def test_i11_finds_an_allocation_under_stop_machine() -> None:
     found = texts(verdict, "I11")
     assert len(found) == 3
     assert found[0].startswith("xfree of struct irqaction on pe")
+
+
+def test_a_resume_waits_for_the_context_of_the_domain() -> None:
+    """`xl resume` comes while domain 1 has shut down and is still inside its SYSTEM_SUSPEND."""
+    of = board("v11")
+    asleep = "vpsci.SYSTEM_SUSPEND d1"
+    typed = TypeLine(domain=1, line="echo mem > /sys/power/state")
+    steps = (
+        *of.scenario.steps[:3],
+        Step(type_line=typed),
+        Step(reached=ExpectPoint(point=asleep)),
+        Step(xl=XlCommand(command="resume dom1", status=0)),
+        Step(expect=ExpectLine(domain=1, any_of=("PM: suspend exit",), since="start")),
+    )
+    held = (PointAction(point=asleep, hold_us=20_000),)
+    verdict = judged(
+        replace(of, scenario=replace(of.scenario, steps=steps, points=held)), relinked={}
+    )
+
+    assert verdict.sometimes["resume_before_result"]
+    assert (verdict.verdict, verdict.findings) == ("pass", ())
+
+
+def test_two_control_domains_are_inside_their_calls_at_once() -> None:
+    """A scenario that never has its race proves nothing about it."""
+    verdicts = [
+        judged(resolve("two-control-domains", Overrides(seed=seed)), {}) for seed in range(40)
+    ]
+
+    assert any(verdict.sometimes["two_control_domains_at_once"] for verdict in verdicts)

@@ -74,7 +74,10 @@ def board(
     tick_us: int = 100_000,
     wait_ms: int = 1_500,
 ) -> Board:
-    """Two PEs and two domains; domain 0 suspends the host, and the RTC wakes it at the latest."""
+    """Two PEs and two domains; domain 0 suspends the host, and the RTC wakes it at the latest.
+
+    The alarm comes long after S13: S3 alone takes 100 ms, until Xen polls for the secondary.
+    """
     of = resolve("baseline", Overrides(profile=profile, platform="dual", seed=seed))
     parked = () if profile == "baseline" else (1,)
     scenario = replace(
@@ -94,7 +97,7 @@ def board(
                 for domain in parked
             ),
             Step(wait_ms=10),
-            Step(type_line=TypeLine(domain=0, line="rtcwake -m mem -s 0.1")),
+            Step(type_line=TypeLine(domain=0, line="rtcwake -m mem -s 0.4")),
             Step(wait_ms=wait_ms),
         ),
         points=armed,
@@ -172,6 +175,7 @@ def may_lose(model: str) -> bool:
 @pytest.mark.parametrize("device", ["rtc", "tty1"])
 def test_a_level_is_delivered_exactly_once(device: str, profile: str, model: str) -> None:
     """Nothing can lose it: what the GIC forgets the device still asserts."""
+    reached: set[str] = set()
     for seed in SEEDS:
         for point in points(profile):
             seen = Seen(DEVICES[device])
@@ -182,12 +186,15 @@ def test_a_level_is_delivered_exactly_once(device: str, profile: str, model: str
             where = (seed, point)
             assert unexpected(verdict) == [], where
             assert verdict.verdict == "pass", where
-            assert verdict.properties["I5"] == "pass", where
             assert seen.asserted, where
             # The alarm that ends the sleep at the latest, and typing, are assertions as well.
             kept = device == "tty1" and profile == "v11"
             assert seen.taken_by_guest == seen.asserted - kept, where
             assert DEVICES[device] not in [loss.intid for loss in verdict.lost], where
+            reached |= {name for name, occurred in verdict.sometimes.items() if occurred}
+    assert "interrupt_between_gic_suspend_and_power_down" in reached
+    # Domain 1 lives on the CPU that has gone, and so does its interrupt.
+    assert ("wake_targets_offline_cpu" in reached) is (device == "tty1")
 
 
 @pytest.mark.parametrize("model", MODELS)
@@ -293,7 +300,7 @@ def test_a_guests_timer_never_wakes_the_host_and_is_not_lost(model: str) -> None
         for point in points("baseline"):
             seen = TimerSeen()
             armed = PointAction(point=point, hold_us=TICK_US + 500)
-            of = board("baseline", MODELS[model], seed, armed, tick_us=TICK_US, wait_ms=150)
+            of = board("baseline", MODELS[model], seed, armed, tick_us=TICK_US, wait_ms=500)
             verdict = judged(of, seen)
 
             where = (seed, point)
