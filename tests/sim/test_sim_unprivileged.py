@@ -267,10 +267,10 @@ def waking_board(profile: str, host_sleeps: bool, irq_after_ms: int, seed: int) 
             Step(wait_ms=10),
             Step(type_line=TypeLine(domain=1, line="echo mem > /sys/power/state")),
             Step(wait_ms=10),
-            Step(type_line=TypeLine(domain=0, line="rtcwake -m mem -s 0.2")),
+            Step(type_line=TypeLine(domain=0, line="rtcwake -m mem -s 1.0")),
             Step(wait_ms=irq_after_ms),
             Step(irq="tty1"),
-            Step(wait_ms=400),
+            Step(wait_ms=1_200),
             *resume,
             Step(wait_ms=1_200),
         ),
@@ -281,12 +281,12 @@ def waking_board(profile: str, host_sleeps: bool, irq_after_ms: int, seed: int) 
     return replace(of, scenario=scenario)
 
 
-@pytest.mark.parametrize("irq_after_ms", [0, 1, 50, 190, 250])
+@pytest.mark.parametrize("irq_after_ms", [0, 150, 500, 1_100])
 @pytest.mark.parametrize("profile", ["seed", "v8", "v11", "baseline"])
 def test_i12_a_sleeping_host_makes_no_difference(
     profile: str, irq_after_ms: int, tmp_path: Path
 ) -> None:
-    """The guest's interrupt comes before, during and after the sleep, or there is no sleep."""
+    """The guest's interrupt comes while CPUs go, during and after the sleep, or there is none."""
     for seed in (1, 2):
         journals = []
         for host_sleeps in (True, False):
