@@ -50,8 +50,11 @@ async def psci_setup(el3: El3Context) -> None:
     for cpu, data in enumerate(el3.memory.cpus):
         state = Affinity.ON if cpu == el3.cpu else Affinity.OFF
         el3.trace(AffinityState(cpu, state.name))
-        running = LocalState.RUN if cpu == el3.cpu else LocalState.OFF
-        values |= {data.cpu_lock: FREE, data.aff_info_state: state, data.local_state: running}
+        values |= {
+            data.cpu_lock: FREE,
+            data.aff_info_state: state,
+            data.local_state: LocalState.RUN,
+        }
     for domain in el3.memory.domains:
         values |= _domain_values(el3, domain)
     values[el3.memory.globals.trusted_os_cpu] = el3.cpu

@@ -1,9 +1,9 @@
 """The processor that firmware programs hold in their hands: one PE at EL3."""
 
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 
 from proto.board import Board
-from proto.ids import CpuIndex, NodeId, el3_node, pe_node
+from proto.ids import SCP, CpuIndex, NodeId, el3_node, pe_node
 from proto.image import Image
 from proto.machine import Halt, Processor
 from proto.messages import Body, Eret, RegRead, RegWrite, SysregRead
@@ -52,6 +52,11 @@ class El3Context(Processor):
     def sysreg(self, register: str) -> Awaitable[int]:
         """Read a system register of this PE, by name."""
         return self.transact(self.pe, lambda tx: SysregRead(tx, register))
+
+    def wait_for_power(self, make: Callable[[int], Body]) -> Awaitable[int]:
+        """A WFI that the power controller ends, however long it takes, or cuts."""
+        tx = self._next_tx()
+        return self._open_transact(SCP, make(tx), tx)
 
     # -- immediate
 

@@ -55,3 +55,17 @@ async def gicv2_cpuif_disable(el3: El3Context) -> None:
     The bypass has to be off as well, or legacy interrupt lines would still reach the PE.
     """
     await el3.write(GICC_BASE + GICC.CTLR.offset, GICC_CTLR_BYPASS_DISABLE)
+
+
+@symbol
+async def gicv2_cpuif_close(el3: El3Context) -> int:
+    """Close this PE's CPU interface for a power-down that may be given up; gives GICC_CTLR."""
+    before = await el3.read(GICC_BASE + GICC.CTLR.offset)
+    await gicv2_cpuif_disable(el3)
+    return before
+
+
+@symbol
+async def gicv2_cpuif_reopen(el3: El3Context, ctlr: int) -> None:
+    """Open the CPU interface again as it was, with the Non-secure world's enable in it."""
+    await el3.write(GICC_BASE + GICC.CTLR.offset, ctlr)

@@ -42,9 +42,7 @@ class CpuData(Record):
     context_id: Cell
     """What it then finds in x0."""
     local_state: Cell
-    """The state the PE itself is in, a `LocalState`."""
-    suspend_level: Cell
-    """The highest level that goes to sleep with the PE."""
+    """The `LocalState` that CPU_SUSPEND has put the PE into; means nothing unless it is ON."""
 
 
 class PowerDomain(Record):

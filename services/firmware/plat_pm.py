@@ -6,7 +6,15 @@ Source: TF-A `plat_psci_ops_t` (include/lib/psci/psci.h), plat/arm/board/fvp/fvp
 from proto.ids import SCP
 from proto.image import symbol
 from proto.machine import Halt
-from proto.messages import PowerOff, PowerOn, SystemPowerOff, SystemReset, SystemSleep
+from proto.messages import (
+    CpuFreeze,
+    CpuSleep,
+    PowerOff,
+    PowerOn,
+    SystemPowerOff,
+    SystemReset,
+    SystemSleep,
+)
 from services.firmware.context import FINAL_WFI, El3Context
 from services.firmware.gicv2 import (
     gicv2_cpuif_disable,
@@ -43,9 +51,10 @@ async def pwr_domain_off(el3: El3Context, level: int) -> None:
 
 
 @symbol
-async def pwr_domain_suspend_finish(el3: El3Context) -> None:
-    """Set up the Secure side of a GIC that may have lost everything during the sleep."""
-    await gicv2_distif_init(el3)
+async def pwr_domain_suspend_finish(el3: El3Context, system_slept: bool) -> None:
+    """Set up what a PE lost; after SYSTEM_SUSPEND that may be the Secure side of the whole GIC."""
+    if system_slept:
+        await gicv2_distif_init(el3)
     await gicv2_pcpu_distif_init(el3)
     await gicv2_cpuif_enable(el3)
 
@@ -58,10 +67,26 @@ async def pwr_domain_pwr_down_wfi(el3: El3Context) -> None:
 
 
 @symbol
-async def system_pwr_down_wfi(el3: El3Context) -> None:
-    """The last instruction of SYSTEM_SUSPEND: program the wake mask, WFI. Does not return."""
-    el3.send(SCP, SystemSleep(el3.cpu, el3.platform.wake_sources))
+async def cpu_wfi(el3: El3Context, power_down: bool) -> None:
+    """The WFI of CPU_SUSPEND. After a power-down it returns only if that was given up."""
+    await el3.wait_for_power(lambda tx: CpuSleep(tx, el3.cpu, power_down))
+
+
+@symbol
+async def cpu_freeze_wfi(el3: El3Context) -> None:
+    """The WFI of CPU_FREEZE, with no wake-up enabled. Does not return."""
+    el3.send(SCP, CpuFreeze(el3.cpu))
     raise Halt(FINAL_WFI)
+
+
+@symbol
+async def system_pwr_down_wfi(el3: El3Context) -> None:
+    """The last instruction of SYSTEM_SUSPEND: program the wake mask, WFI.
+
+    Returns only if the platform gives a power-down up for an interrupt that comes before the cut.
+    """
+    mask = el3.platform.wake_sources
+    await el3.wait_for_power(lambda tx: SystemSleep(el3.cpu, mask, tx))
 
 
 @symbol

@@ -3,6 +3,8 @@
 Source: TF-A lib/psci/psci_common.c; docs/design/psci-pd-tree.rst.
 """
 
+from collections.abc import Sequence
+
 from proto.image import symbol
 from proto.platform import Platform
 from proto.psci import MPIDR_MASK_64, Affinity
@@ -94,21 +96,24 @@ async def psci_release_pwr_domain_locks(el3: El3Context) -> None:
 
 
 @symbol
-async def psci_do_state_coordination(el3: El3Context) -> int:
-    """Request OFF for every domain of this PE; gives the highest level that then goes off.
+async def psci_do_state_coordination(
+    el3: El3Context, states: Sequence[LocalState] | None = None
+) -> int:
+    """Request states, OFF if none are given, for every domain of this PE from its cluster upwards.
 
-    A domain takes the shallowest state its PEs requested; one that has to run ends the climb. The
-    caller holds the domains' locks.
+    Gives the highest level that then goes to sleep. A domain takes the shallowest state its PEs
+    requested; one that has to run ends the climb. The caller holds the domains' locks.
     """
     parents = el3.memory.parents(el3.cpu)
     requests = [domain.requested[el3.cpu] for domain in parents]
-    await el3.store_burst(requests, [LocalState.OFF] * len(requests))
+    await el3.store_burst(requests, states or [LocalState.OFF] * len(requests))
     for level, domain in enumerate(parents, start=LEVEL_CLUSTER):
         members = el3.memory.members(domain)
         requested = await el3.load_burst([domain.requested[cpu] for cpu in members])
-        if min(requested) == LocalState.RUN:
+        state = min(requested)
+        if state == LocalState.RUN:
             return level - 1
-        await el3.store(domain.local_state, LocalState.OFF)
+        await el3.store(domain.local_state, state)
     return len(parents)
 
 

@@ -21,6 +21,8 @@ from proto.smccc import (
 )
 from services.firmware.context import El3Context
 from services.firmware.psci_affinity_info import psci_affinity_info
+from services.firmware.psci_cpu_suspend import psci_cpu_default_suspend, psci_cpu_suspend
+from services.firmware.psci_freeze import psci_cpu_freeze
 from services.firmware.psci_mem_protect import psci_mem_chk_range, psci_mem_protect
 from services.firmware.psci_migrate import (
     psci_migrate,
@@ -30,6 +32,7 @@ from services.firmware.psci_migrate import (
 from services.firmware.psci_node_hw_state import psci_node_hw_state
 from services.firmware.psci_off import psci_cpu_off
 from services.firmware.psci_on import psci_cpu_on
+from services.firmware.psci_stat import psci_stat_count, psci_stat_residency
 from services.firmware.psci_suspend import psci_system_suspend
 from services.firmware.psci_suspend_mode import psci_set_suspend_mode
 from services.firmware.psci_system_off import (
@@ -94,6 +97,15 @@ SERVICES: dict[int, Service] = {
     Psci.MIGRATE_INFO_TYPE: Service(psci_migrate_info_type),
     Psci.MIGRATE_INFO_UP_CPU_32: Service(psci_migrate_info_up_cpu),
     Psci.MIGRATE_INFO_UP_CPU: Service(psci_migrate_info_up_cpu),
+    Psci.CPU_SUSPEND_32: Service(psci_cpu_suspend, (MASK_32, MASK_32, MASK_32)),
+    Psci.CPU_SUSPEND: Service(psci_cpu_suspend, (MASK_32, MASK_64, MASK_64)),
+    Psci.CPU_FREEZE: Service(psci_cpu_freeze),
+    Psci.CPU_DEFAULT_SUSPEND_32: Service(psci_cpu_default_suspend, (MASK_32, MASK_32)),
+    Psci.CPU_DEFAULT_SUSPEND: Service(psci_cpu_default_suspend, (MASK_64, MASK_64)),
+    Psci.STAT_RESIDENCY_32: Service(psci_stat_residency, (MASK_32, MASK_32)),
+    Psci.STAT_RESIDENCY: Service(psci_stat_residency, (MASK_64, MASK_32)),
+    Psci.STAT_COUNT_32: Service(psci_stat_count, (MASK_32, MASK_32)),
+    Psci.STAT_COUNT: Service(psci_stat_count, (MASK_64, MASK_32)),
     Psci.SYSTEM_OFF: Service(psci_system_off),
     Psci.SYSTEM_RESET: Service(psci_system_reset),
     Psci.NODE_HW_STATE_32: Service(psci_node_hw_state, (MASK_32, MASK_32)),

@@ -26,6 +26,7 @@ from services.firmware.psci_common import (
     psci_set_aff_info_state,
     psci_set_pwr_domains_to_run,
 )
+from services.firmware.psci_stat import psci_stats_leave
 from services.firmware.spinlock import spin_lock, spin_unlock
 
 REFUSALS: dict[Affinity, PsciError] = {
@@ -81,6 +82,7 @@ async def psci_cpu_on_finish(el3: El3Context) -> None:
     await el3.point(f"el3.warm_boot pe{el3.cpu}")
     await psci_acquire_pwr_domain_locks(el3)
     await pwr_domain_on_finish(el3)
+    await psci_stats_leave(el3, slept=True)
     await psci_set_pwr_domains_to_run(el3)
     await psci_release_pwr_domain_locks(el3)
     await psci_set_aff_info_state(el3, el3.cpu, Affinity.ON)

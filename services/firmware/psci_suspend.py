@@ -4,7 +4,8 @@ from proto.image import symbol
 from proto.psci import Affinity, PsciError, error_name
 from proto.traces import SystemSuspendDecision
 from services.firmware.context import El3Context
-from services.firmware.gicv2 import gicv2_cpuif_disable
+from services.firmware.gicv2 import gicv2_cpuif_close, gicv2_cpuif_reopen
+from services.firmware.memory import LocalState
 from services.firmware.plat_pm import pwr_domain_suspend_finish, system_pwr_down_wfi
 from services.firmware.psci_common import (
     is_valid_entry_point,
@@ -17,6 +18,7 @@ from services.firmware.psci_common import (
     psci_save_entry_point,
     psci_set_pwr_domains_to_run,
 )
+from services.firmware.psci_cpu_suspend import psci_awake
 
 
 @symbol
@@ -55,18 +57,29 @@ async def psci_cpu_suspend_start(
     await psci_save_entry_point(el3, el3.cpu, entry, context_id)
     await psci_do_state_coordination(el3)
     await psci_pwrdown_cpu(el3)
-    await gicv2_cpuif_disable(el3)
+    interface = await gicv2_cpuif_close(el3)
     await psci_release_pwr_domain_locks(el3)
     await system_pwr_down_wfi(el3)
-    raise AssertionError("SYSTEM_SUSPEND came back from its last WFI")
+    await psci_system_suspend_undo(el3, interface)
+    return PsciError.SUCCESS
+
+
+@symbol
+async def psci_system_suspend_undo(el3: El3Context, interface: int) -> None:
+    """The power-down was given up: everything is as it was before the call."""
+    await psci_acquire_pwr_domain_locks(el3)
+    await gicv2_cpuif_reopen(el3, interface)
+    await psci_set_pwr_domains_to_run(el3)
+    await psci_release_pwr_domain_locks(el3)
 
 
 @symbol
 async def psci_cpu_suspend_finish(el3: El3Context) -> None:
-    """Warm boot after the sleep, up to the entry that SYSTEM_SUSPEND was given."""
+    """Warm boot after a sleep, up to the entry that the call was given."""
     await psci_acquire_pwr_domain_locks(el3)
-    await pwr_domain_suspend_finish(el3)
-    await psci_set_pwr_domains_to_run(el3)
+    system_slept = await el3.load(el3.memory.system.local_state) == LocalState.OFF
+    await pwr_domain_suspend_finish(el3, system_slept)
+    await psci_awake(el3, slept=True)
     await psci_release_pwr_domain_locks(el3)
     await psci_enter_lower_el(el3)
 

@@ -33,7 +33,7 @@ def call(function: int, *args: int) -> int:
         (Psci.FEATURES, (Psci.FEATURES,), 0),
         (Psci.FEATURES, (SMCCC_VERSION,), 0),
         (Psci.FEATURES, (JUNK | Psci.CPU_OFF,), 0),
-        (Psci.FEATURES, (0x84000001,), NOT_SUPPORTED),
+        (Psci.FEATURES, (0x84000016,), NOT_SUPPORTED),
         (Psci.FEATURES, (0xC4000002,), NOT_SUPPORTED),
         (Psci.FEATURES, (SMCCC_ARCH_FEATURES,), NOT_SUPPORTED),
         (SMCCC_ARCH_FEATURES, (SMCCC_VERSION,), 0),
