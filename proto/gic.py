@@ -105,6 +105,71 @@ class SecureCTLR:
     ALL = (1 << 11) - 1
 
 
+class GICH:
+    """Virtual interface control registers: what EL2 sees of the vCPU that is loaded."""
+
+    HCR = Word("GICH_HCR", 0x000, Access.RW)
+    VTR = Word("GICH_VTR", 0x004, Access.RO)
+    VMCR = Word("GICH_VMCR", 0x008, Access.RW)
+    MISR = Word("GICH_MISR", 0x010, Access.RO)
+    EISR0 = Word("GICH_EISR0", 0x020, Access.RO)
+    EISR1 = Word("GICH_EISR1", 0x024, Access.RO)
+    ELRSR0 = Word("GICH_ELRSR0", 0x030, Access.RO)
+    ELRSR1 = Word("GICH_ELRSR1", 0x034, Access.RO)
+    APR = Word("GICH_APR", 0x0F0, Access.RW)
+    LR0 = Word("GICH_LR0", 0x100, Access.RW)
+
+
+class HCR:
+    """Fields of GICH_HCR."""
+
+    EN = 1 << 0
+    UIE = 1 << 1
+    LRENPIE = 1 << 2
+    NPIE = 1 << 3
+    VGRP0EIE = 1 << 4
+    VGRP0DIE = 1 << 5
+    VGRP1EIE = 1 << 6
+    VGRP1DIE = 1 << 7
+    EOI_COUNT = Bits(31, 27)
+
+
+class MISR:
+    """Bits of GICH_MISR: the reasons of the maintenance interrupt."""
+
+    EOI = 1 << 0
+    U = 1 << 1
+    LRENP = 1 << 2
+    NP = 1 << 3
+    VGRP0E = 1 << 4
+    VGRP0D = 1 << 5
+    VGRP1E = 1 << 6
+    VGRP1D = 1 << 7
+
+
+class VTR:
+    """Fields of GICH_VTR."""
+
+    LIST_REGS = Bits(5, 0)
+    PRE_BITS = Bits(28, 26)
+    PRI_BITS = Bits(31, 29)
+
+
+class VMCR:
+    """Fields of GICH_VMCR; bits 4:0 and 9 stand where they stand in GICV_CTLR."""
+
+    CONTROL = Bits(4, 0)
+    ENABLE_GRP0 = 1 << 0
+    ENABLE_GRP1 = 1 << 1
+    ACK_CTL = 1 << 2
+    FIQ_EN = 1 << 3
+    CBPR = 1 << 4
+    EOI_MODE = Bits(9, 9)
+    ALIASED_BINARY_POINT = Bits(20, 18)
+    BINARY_POINT = Bits(23, 21)
+    PRIORITY_MASK = Bits(31, 27)
+
+
 class IAR:
     """Fields of GICC_IAR, EOIR and DIR."""
 

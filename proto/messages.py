@@ -514,7 +514,7 @@ class VcpuExit(Message, frozen=True):
 
     HVC and SMC: `args` are x0-x4 with `immediate`, and `number` is x16 (r12 on AArch32), which
     names a Xen hypercall. DATA_ABORT: `args` are address, width in bytes, 1 for a write, value.
-    `lrs` are the list registers as the guest left them.
+    `lrs` are the list registers and `hcr` is GICH_HCR, with EOICount, as the guest left them.
     """
 
     vcpu: int
@@ -524,6 +524,7 @@ class VcpuExit(Message, frozen=True):
     lrs: tuple[int, ...]
     immediate: int = 0
     number: int = 0
+    hcr: int = 1
     link: ClassVar[str] = "guest"
 
 

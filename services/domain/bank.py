@@ -1,20 +1,23 @@
 """The EL1 and virtual-interface bank of one vCPU while it is loaded into a PE.
 
 It comes with `VcpuLoad`, goes with `VcpuPut` and dies with the PE. Only its virtual timer lives on
-while the guest does not run: the comparator drives PPI 27 of the PE that holds the bank.
+while the guest does not run: the comparator drives PPI 27 of the PE that holds the bank. The
+maintenance interrupt, PPI 25, is driven inside EL1 alone: the first act of EL2 is to take its
+reasons out of GICH_HCR (Xen, xen/arch/arm/gic-vgic.c, `vgic_sync_from_lrs`).
 """
 
 from collections.abc import Callable
 
 from proto import timer
 from proto.el1 import GPRS, PSTATE_I, SYSREG_INDEX, SYSREGS
-from proto.gic import GICC, PPI_VIRT_TIMER
+from proto.gic import PPI_MAINTENANCE, PPI_VIRT_TIMER
 from proto.ids import GICD_NODE, CpuIndex
 from proto.messages import El1State, VirtualDeactivate, Wire
 from proto.node import ProtocolError
 from proto.platform import Range
 from proto.psci import MASK_64
 from proto.turn import CancelTimer, Effect, Send, SetTimer
+from services.domain import gich
 from services.domain.interface import VirtualInterface
 
 Emit = Callable[[Effect], None]
@@ -43,8 +46,9 @@ class VcpuBank:
         self._timer_name = timer_name
         self._slack = slack
         self._emit = emit
-        self._line = False
+        self._lines = {PPI_VIRT_TIMER: False, PPI_MAINTENANCE: False}
         self._armed = False
+        self._entered = False
 
     # -- EL1 registers
 
@@ -83,16 +87,33 @@ class VcpuBank:
 
     # -- virtual interface
 
+    def enter(self, lrs: tuple[int, ...], hcr: int) -> None:
+        """ERET to the guest, with the list registers and GICH_HCR as EL2 leaves them."""
+        self.interface.lrs = list(lrs)
+        self.interface.hcr = hcr
+        self._entered = True
+        self._drive_maintenance()
+
+    def leave(self) -> None:
+        """The guest has left EL1."""
+        self._entered = False
+        self._drive_maintenance()
+
     def gicv_read(self, offset: int) -> int:
         """The guest reads its CPU interface."""
-        return self.interface.read(offset)
+        value = self.interface.read(offset)
+        self._drive_maintenance()
+        return value
 
     def gicv_write(self, offset: int, value: int) -> None:
         """The guest writes its CPU interface; deactivations with HW=1 are posted to the GIC."""
         self.interface.write(offset, value)
-        if offset in (GICC.EOIR.offset, GICC.DIR.offset):
-            for intid in self.interface.take_deactivated():
-                self._emit(Send(GICD_NODE, VirtualDeactivate(self.cpu, intid)))
+        for intid in self.interface.take_deactivated():
+            self._emit(Send(GICD_NODE, VirtualDeactivate(self.cpu, intid)))
+        self._drive_maintenance()
+
+    def _drive_maintenance(self) -> None:
+        self._drive_wire(PPI_MAINTENANCE, self._entered and gich.maintenance(self.interface))
 
     # -- virtual timer
 
@@ -105,7 +126,7 @@ class VcpuBank:
         return timer.read_ctl(self._ctl, self._cval, self.count(now))
 
     def read(self, register: str, now: int) -> int:
-        """EL2 reads CNTV_CTL (with ISTATUS), CNTV_CVAL, CNTVOFF, GICH_VMCR or GICH_APR."""
+        """EL2 reads CNTV_CTL (with ISTATUS), CNTV_CVAL, CNTVOFF or a GICH register."""
         match register:
             case "CNTV_CTL":
                 return self.timer_ctl(now)
@@ -113,14 +134,19 @@ class VcpuBank:
                 return self._cval
             case "CNTVOFF":
                 return self.cntvoff
-            case "GICH_VMCR":
-                return self.interface.vmcr
-            case "GICH_APR":
-                return self.interface.apr
+        if row := gich.GICH_REGISTERS.get(register):
+            return gich.read(self.interface, row.offset)
         raise ProtocolError(f"the EL1 bank has no register {register}")
 
     def write(self, register: str, value: int, now: int) -> None:
-        """EL1 or EL2 writes CNTV_CTL, CNTV_CVAL or CNTVOFF; the wire follows at once."""
+        """EL1 or EL2 writes CNTV_CTL, CNTV_CVAL or CNTVOFF, or EL2 a GICH register.
+
+        The wire follows at once.
+        """
+        if register in gich.GICH_REGISTERS and gich.writable(register):
+            gich.write(self.interface, gich.GICH_REGISTERS[register].offset, value)
+            self._drive_maintenance()
+            return
         match register:
             case "CNTV_CTL":
                 self._ctl = value & (timer.ENABLE | timer.IMASK)
@@ -139,7 +165,8 @@ class VcpuBank:
 
     def drive(self, now: int) -> None:
         """Set the wire to the comparator's output, and a timer for its next edge."""
-        self._drive_wire(timer.line(self._ctl, self._cval, self.count(now)))
+        level = timer.line(self._ctl, self._cval, self.count(now))
+        self._drive_wire(PPI_VIRT_TIMER, level)
         edge = timer.next_edge_ns(self._ctl, self._cval, self.count(now))
         at_ns = None if edge is None else edge + self.cntvoff
         if at_ns is None or at_ns >= timer.FOREVER_NS:
@@ -155,19 +182,20 @@ class VcpuBank:
         self.drive(now)
 
     def unload(self) -> None:
-        """The bank leaves the PE: its comparator is silent and its wire falls."""
+        """The bank leaves the PE: its comparator is silent and its wires fall."""
         self._disarm()
-        self._drive_wire(False)
+        self._drive_wire(PPI_VIRT_TIMER, False)
+        self.leave()
 
     def _disarm(self) -> None:
         if self._armed:
             self._armed = False
             self._emit(CancelTimer(self._timer_name))
 
-    def _drive_wire(self, level: bool) -> None:
-        if level != self._line:
-            self._line = level
-            self._emit(Send(GICD_NODE, Wire(PPI_VIRT_TIMER, level, self.cpu)))
+    def _drive_wire(self, ppi: int, level: bool) -> None:
+        if level != self._lines[ppi]:
+            self._lines[ppi] = level
+            self._emit(Send(GICD_NODE, Wire(ppi, level, self.cpu)))
 
 
 def check_shape(state: El1State, list_registers: int) -> None:

@@ -175,11 +175,11 @@ class GuestCpu:
             frame.thread.close()
         self._frames.clear()
 
-    def run(self, generation: int, lrs: tuple[int, ...], result: int | None) -> None:
+    def run(self, generation: int, lrs: tuple[int, ...], hcr: int, result: int | None) -> None:
         """ERET to the guest: it goes on until it leaves EL1 or waits."""
         bank = self.bank
         self.running = self.last_generation = generation
-        bank.interface.lrs = list(lrs)
+        bank.enter(lrs, hcr)
         if result is not None:
             bank.x[0] = result & MASK_64
         if self._fresh:
@@ -355,8 +355,10 @@ class GuestCpu:
         assert generation is not None
         assert pe is not None
         self.running = None
-        lrs = tuple(self.bank.interface.lrs)
-        body = VcpuExit(self.vcpu, generation, reason, args, lrs, immediate, number)
+        self.bank.leave()
+        interface = self.bank.interface
+        lrs, hcr = tuple(interface.lrs), interface.hcr
+        body = VcpuExit(self.vcpu, generation, reason, args, lrs, immediate, number, hcr)
         self.domain.emit(Send(pe, body))
 
     @types.coroutine

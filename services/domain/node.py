@@ -180,7 +180,7 @@ class DomainNode:
             )
         if len(body.lrs) != self._board.platform.list_registers:
             raise ProtocolError(f"{self._name(cpu)} is entered with {len(body.lrs)} LRs")
-        cpu.run(body.generation, body.lrs, body.result)
+        cpu.run(body.generation, body.lrs, body.hcr, body.result)
 
     def _kick(self, cpu: GuestCpu, body: VcpuKick) -> None:
         """A kick of an entry that is over is stale by rule; one of a future entry cannot be."""

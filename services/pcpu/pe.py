@@ -203,7 +203,7 @@ class Pe(Processor):
         self._generation = generation
         generation = self._next_generation()
         await self.transact(vcpu.node, lambda tx: VcpuLoad(tx, vcpu.number, generation, state))
-        self.loaded, self.lrs = vcpu, state.lrs
+        self.loaded, self.lrs, self.hcr = vcpu, state.lrs, HCR_EN
 
     async def vcpu_put(self) -> El1State:
         """Take the loaded EL1 bank out of this PE."""
@@ -238,7 +238,7 @@ class Pe(Processor):
             self._kick()
         exit_: VcpuExit = yield tx
         self._run_tx = 0
-        self.lrs = exit_.lrs
+        self.lrs, self.hcr = exit_.lrs, exit_.hcr
         return exit_
 
     def guest_exited(self, exit_: VcpuExit) -> None:

@@ -186,6 +186,49 @@ def test_the_registers_are_the_fields_of_vmcr() -> None:
     assert again.read(GICC.APR.offset) == 0
 
 
+def test_the_aliased_registers_take_group_1_alone() -> None:
+    """AIAR and AHPPIR show Group 1 whatever AckCtl says, and nothing while Group 0 is due."""
+    gicv = interface(lr(40, 0xA0, extra=LR.GROUP1), lr(41, 0x80), control=0b011)
+    assert gicv.read(GICC.AIAR.offset) == gicv.read(GICC.AHPPIR.offset) == SPURIOUS
+
+    end(gicv, acknowledge(gicv))
+    assert gicv.read(GICC.HPPIR.offset) == GROUP1_UNACKNOWLEDGED
+    assert gicv.read(GICC.AHPPIR.offset) == 40
+    assert gicv.read(GICC.AIAR.offset) == 40
+    gicv.write(GICC.AEOIR.offset, 40)
+    assert states(gicv) == [0, 0]
+
+
+def test_each_group_has_its_binary_point() -> None:
+    """ABPR [7:n] splits Group 1, BPR [7:n+1] Group 0 and, with CBPR, both; both have a minimum."""
+    gicv = interface(lr(40, 0x80, extra=LR.GROUP1))
+    gicv.write(GICC.BPR.offset, 0)
+    gicv.write(GICC.ABPR.offset, 0)
+    assert (gicv.read(GICC.BPR.offset), gicv.read(GICC.ABPR.offset)) == (2, 3)
+
+    gicv.write(GICC.ABPR.offset, 6)
+    gicv.apr = 1 << (0xB0 >> 3)
+    assert not gicv.apr & 1 << (0x80 >> 3)
+    assert gicv.signalled()
+    gicv.write(GICC.ABPR.offset, 7)
+    gicv.lrs[0] = lr(40, 0x98, extra=LR.GROUP1)
+    gicv.apr = 1 << (0x80 >> 3)
+    assert not gicv.signalled()
+
+    gicv.lrs[0] = lr(40, 0x40, extra=LR.GROUP1)
+    assert gicv.signalled()
+    gicv.write(GICC.CTLR.offset, BOTH_GROUPS | 1 << 4)
+    gicv.write(GICC.BPR.offset, 7)
+    gicv.apr = 1 << 0
+    assert not gicv.signalled()
+
+
+def test_group_0_with_fiqen_is_no_irq() -> None:
+    """It would be a virtual FIQ; Group 1 stays an IRQ."""
+    assert not interface(lr(40), control=BOTH_GROUPS | 1 << 3).signalled()
+    assert interface(lr(40, extra=LR.GROUP1), control=BOTH_GROUPS | 1 << 3).signalled()
+
+
 @given(
     st.lists(
         st.tuples(st.integers(0, 1019), st.integers(0, 29)),
