@@ -55,14 +55,15 @@ class Fields:
                 place.refuse("keys that are words", key)
         self.place = place
         self._left: dict[str, object] = dict(data)
-        self._taken: list[str] = []
+        self._known: dict[str, None] = {}
 
     def __contains__(self, key: str) -> bool:
+        self._known[key] = None
         return key in self._left
 
     def take(self, key: str, default: object = MISSING) -> Any:
         """The value of a key, which may not be used again."""
-        self._taken.append(key)
+        self._known[key] = None
         return self._left.pop(key, default)
 
     def peek(self, key: str) -> object:
@@ -104,8 +105,7 @@ class Fields:
     def end(self) -> None:
         """Nothing else may stand here."""
         for key in self._left:
-            known = ", ".join(self._taken)
-            self.place.refuse(f"only {known}", key)
+            self.place.refuse(f"only {', '.join(self._known)}", key)
 
 
 _MERGE = "tag:yaml.org,2002:merge"

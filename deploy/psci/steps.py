@@ -65,7 +65,7 @@ def read_steps(data: object, place: Place, scope: Scope) -> tuple[Step, ...]:
 def read_step(data: object, place: Place, scope: Scope) -> tuple[Step, ...]:
     """One step; a list of PEs where one is meant stands for one step after the other."""
     fields = Fields(data, place, "a step")
-    kinds = [key for key in KINDS if key in fields]
+    kinds = [key for key in KINDS if fields.peek(key) is not None]
     if isinstance(fields.peek("at_once"), list):
         kinds.append("at_once")
     if len(kinds) != 1:

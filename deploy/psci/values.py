@@ -13,6 +13,7 @@ _VALUE = re.compile(
     rf"\s*(?P<base>\$\w+|[A-Z][A-Z0-9]*|-?{_NUMBER})(?P<plus>(?:\s*\+\s*{_NUMBER})*)\s*"
 )
 _PE = re.compile(r"C([0-9]+)")
+_WORD = re.compile(r"(?!C[0-9])[A-Za-z][\w-]*")
 _REGISTER = re.compile(r"x([0-9]|[12][0-9]|30)")
 
 WORDS = {"$entry": Base.ENTRY, "$self": Base.SELF, "$winner": Base.WINNER, "$round": Base.ROUND}
@@ -92,7 +93,7 @@ def read_result(data: object, place: Place, scope: Scope, function: int) -> Resu
     if isinstance(data, str) and data in names:
         value = Value(base=Base.ZERO, plus=names[data] & INT_MAX, text=data)
         return Result(value=value, text=data)
-    if isinstance(data, str) and not _VALUE.fullmatch(data):
+    if isinstance(data, str) and _WORD.fullmatch(data):
         place.refuse(f"a value, {NO_RETURN}, or one of {', '.join(names)}", data)
     value = read_value(data, place, scope)
     return Result(value=value, text=value.text)

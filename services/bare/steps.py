@@ -130,8 +130,8 @@ def taken(bench: Bench, step: Taken, frame: Frame) -> Wait:
         return view.count(step.intid, step.source)
 
     # With a count of zero, all the time has to pass without one.
-    yield Until(lambda: count() >= max(step.times, 1), bench.now + step.within_ms * MS)
-    if step.times:
+    came = yield Until(lambda: count() >= max(step.times, 1), bench.now + step.within_ms * MS)
+    if came and step.times:
         yield Until(lambda: count() > step.times, bench.busy(AFTER_NS))
     if count() != step.times:
         by = "" if step.source is None else f" from C{step.source}"
