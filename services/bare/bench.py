@@ -52,6 +52,7 @@ class Bench:
         self.shown: list[str] = []
         """What the power LED has shown since a step asked."""
         self.last_event_ns = 0
+        """When something was heard from the board, or a PE was given an order."""
         self.busy_until_ns = 0
         """Until then something will happen by itself: a timer fires, a step's time passes."""
         self._entry = entry_address(board.platform)
@@ -126,6 +127,7 @@ class Bench:
         assert view.ready_tx is not None
         assert order.tx == view.ready_tx
         view.ready_tx, view.answer = None, None
+        self.last_event_ns = self.now
         self.send(Send(pe_node(view.cpu), order))
 
     def carry_out(
