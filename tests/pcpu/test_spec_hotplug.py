@@ -6,12 +6,13 @@ from xen_bench import Bench, board
 from proto.ids import CpuIndex
 from proto.image import Program
 from proto.psci import Psci, PsciError
+from proto.units import MS
 from services.pcpu.pe import Pe
 from services.pcpu.xen.cpu import cpu_down
 from services.pcpu.xen.errno import ENOMEM
 from services.pcpu.xen.notifier import CpuEvent
 from services.pcpu.xen.setup import start_secondary
-from services.pcpu.xen.smpboot import stop_cpu
+from services.pcpu.xen.smpboot import arch_cpu_die, stop_cpu
 
 TARGET = CpuIndex(1)
 
@@ -111,6 +112,25 @@ def test_a_dying_cpu_says_so_before_cpu_off() -> None:
 
     assert bench.halts == []
     assert flags == [1]
+
+
+def test_the_flag_is_polled_every_100_ms_without_a_limit() -> None:
+    """The boot CPU waits as long as it takes, and says so every second."""
+    times: list[int] = []
+
+    async def boot(pe: Pe) -> None:
+        began = pe.now
+        await arch_cpu_die(pe, TARGET)
+        times.append((pe.now - began) // MS)
+
+    async def target(pe: Pe) -> None:
+        await pe.delay(2_350 * MS)
+        await pe.store(pe.xen.system.cpu_is_dead, 1)
+
+    bench = Bench(boot, target, of=board(2, cpu_kill="cpu_kill_believed"))
+
+    assert times == [2_400]
+    assert bench.uart.text.count("CPU 1 still not dead...") == 2
 
 
 def test_published_xen_panics_when_cpu_off_returns() -> None:

@@ -8,11 +8,12 @@ from proto.ids import DomainId
 from proto.messages import Clean
 from proto.psci import Psci, PsciError
 from proto.timer import ENABLE
-from proto.traces import PauseCount, SmcIssued
+from proto.traces import PauseCount, Phase, SmcIssued
 from proto.turn import Send
 from proto.units import MS
 from services.pcpu.pe import Pe
 from services.pcpu.xen.domain import domain_pause
+from services.pcpu.xen.head import hyp_resume
 from services.pcpu.xen.memory import EL2_REGISTERS, pa
 from services.pcpu.xen.mm import set_init_ttbr
 from services.pcpu.xen.psci import call_psci_system_suspend
@@ -186,3 +187,42 @@ def test_s13_that_returns_is_logged(answer: PsciError, said: str) -> None:
     ]
     assert codes == [answer]
     assert said in bench.uart.text
+
+
+def test_r0_works_from_memory_alone() -> None:
+    """MMU with init_ttbr, then the saved set, then the workarounds, and only then the unwinding."""
+    log: list[str] = []
+    before = dict.fromkeys(EL2_REGISTERS, 5)
+
+    async def reapply_boot_cpu_errata(pe: Pe) -> None:
+        assert pe.registers == before
+        log.append("errata")
+
+    async def resume_from_power_down(pe: Pe) -> int:
+        log.append("unwind")
+        return 0
+
+    async def nothing(pe: Pe, *args: object) -> None:
+        return
+
+    async def program(pe: Pe) -> None:
+        pe.registers.update(before)
+        await prepare_resume_ctx(pe)
+        await set_init_ttbr(pe)
+        pe.registers.clear()
+        pe._mmu_on = False
+        await hyp_resume(pe, 0)
+
+    links = {
+        "reapply_boot_cpu_errata": reapply_boot_cpu_errata,
+        "resume_from_power_down": resume_from_power_down,
+        "finish_system_suspend": nothing,
+        "do_tasklet_after_sleep": nothing,
+        "idle_loop": nothing,
+    }
+    bench = Bench(program, relinked=links)
+    phases = [(event.label, event.edge) for event in bench.traces(Phase)]
+
+    assert bench.halts == []
+    assert log == ["errata", "unwind"]
+    assert phases == [("R0", "begin"), ("R0", "end")]
