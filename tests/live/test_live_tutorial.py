@@ -45,7 +45,7 @@ def test_the_session_is_long_enough() -> None:
         (["up 3.4 s"], ["up 17.0 s"], True),
         (["gicd 123  pcpu0 124"], ["gicd 9123  pcpu0 9124"], True),
         (["dom1  1  32  2  -b----  0.1"], ["dom1  1  32  2  r-----  0.4"], True),
-        (["dom1  1  32  2  -b----  0.1"], ["dom1  1  32  2  ---s--  0.1"], False),
+        (["dom1  1  32  2  -b----  0.1"], ["dom1  1  32  2  ---ss-  0.1"], False),
         (["runs/20260101-000000-abcdefgh: x"], ["runs/20261122-221122-k_3j4k5l: x"], True),
     ],
 )

@@ -30,7 +30,7 @@ VARYING = (
     (re.compile(r"\d+ rounds"), "COUNT rounds"),
     (re.compile(r"\d+ turns, \d+ messages, composition \w+"), "COUNTS"),
     # Whether a vCPU runs at this very moment.
-    (re.compile(r"(?<= )(?:r-|-b|--)(?=[p-][s-][c-][d-] )"), "??"),
+    (re.compile(r"(?<= )(?:r-|-b|--)(?=[p-][s-][-rscwS][d-] )"), "??"),
     (re.compile(r"(?<= )(?:r--|-b-|---)(?= )"), "???"),
     (re.compile(r"\s+"), " "),
 )

@@ -1,5 +1,7 @@
 """The toolstack on a whole board: what `xl` prints, line by line, and what it ends with."""
 
+import re
+
 import pytest
 from msgspec.structs import replace
 
@@ -9,17 +11,31 @@ from deploy.composition import build_nodes
 from deploy.loading import resolve
 from proto.board import Board
 from proto.messages import SerialOutput
-from proto.scenario import DomainSpec, ExpectLine, GuestArch, Role, Step, TypeLine, XlCommand
+from proto.scenario import (
+    DomainSpec,
+    ExpectLine,
+    ExpectPoint,
+    GuestArch,
+    PointAction,
+    Role,
+    Step,
+    TypeLine,
+    XlCommand,
+)
 from proto.turn import Send, Turn
 from proto.units import S
 
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(120)]
+
+PARKED = "vpsci.SYSTEM_SUSPEND d1"
+PAUSE_USAGE = ("Usage: xl [-vtTf] pause <Domain>", "", "Pause execution of a domain.", "")
 
 DOMAINS = (
     DomainSpec(id=0, role=Role.HARDWARE, vcpus=1),
     DomainSpec(id=1, vcpus=2, memory_mb=64, name="web"),
     DomainSpec(id=2, arch=GuestArch.AARCH32),
 )
+POINTS = (PointAction(point=PARKED),)
 BOOTED = tuple(
     Step(expect=ExpectLine(domain=spec.id, any_of=(f"dom{spec.id}: up",), since="start"))
     for spec in DOMAINS
@@ -29,7 +45,7 @@ BOOTED = tuple(
 def board(*steps: Step, profile: str = "v11") -> Board:
     """A board that boots and then does these steps."""
     plain = resolve("baseline")
-    scenario = replace(plain.scenario, domains=DOMAINS, steps=(*BOOTED, *steps), points=())
+    scenario = replace(plain.scenario, domains=DOMAINS, steps=(*BOOTED, *steps), points=POINTS)
     return replace(plain, scenario=scenario, profile=resolve(profile).profile)
 
 
@@ -73,9 +89,21 @@ def test_xl_vcpu_list() -> None:
     assert header == (
         "Name                                ID  VCPU   CPU State   Time(s) Affinity (Hard / Soft)"
     )
-    assert first.startswith("web                                  1     0     ")
-    assert second.endswith("all / all")
+    row = re.compile(r"web {34}1     [01]    [0-3]   [r-][b-]-       0\.0  all / all")
+    assert row.fullmatch(first)
+    assert row.fullmatch(second)
     assert prompt == "dom0 [0]#"
+
+
+def test_xl_vcpu_list_shows_what_is_off_and_where_vcpus_may_run() -> None:
+    """A CPU that is offline is no part of `all`; a vCPU that is off has no CPU."""
+    suspend = Step(type_line=TypeLine(domain=1, line="echo mem > /sys/power/state"))
+    reached = Step(reached=ExpectPoint(point=PARKED))
+    offline = Step(xl=XlCommand(command="cpu-hotplug 3 off", status=0))
+    _, first, second, _ = xl("vcpu-list web", "v11", suspend, reached, offline)
+
+    assert re.search(r" 1     0    [0-2]   --- +0\.0  all / all$", first)
+    assert re.search(r" 1     1    -   --p +0\.0  all / all$", second)
 
 
 @pytest.mark.parametrize(
@@ -84,24 +112,94 @@ def test_xl_vcpu_list() -> None:
         ("suspend web", ["command not implemented", "dom0 [1]#"]),
         ("destroy web", ["command not implemented", "dom0 [1]#"]),
         ("pause nobody", ["nobody is an invalid domain identifier (rc=-6)", "dom0 [1]#"]),
+        ("pause", ["'xl pause' requires at least 1 argument.", "", *PAUSE_USAGE, "dom0 [2]#"]),
+        ("pause -h", [*PAUSE_USAGE, "dom0 [0]#"]),
+        ("help pause", [*PAUSE_USAGE, "dom0 [0]#"]),
+        ("help destroy", ['command "destroy" not implemented', "dom0 [0]#"]),
+        ("pause -x web", ["option `x' not supported.", "dom0 [2]#"]),
+        ("-x pause web", ["unknown global option", "dom0 [1]#"]),
+        ("-v pause web", ["dom0 [0]#"]),
+        ("pause web", ["dom0 [0]#"]),
         (
-            "pause",
+            "pause 0",
             [
-                "'xl pause' requires at least 1 argument.",
-                "Usage: xl [-vfNtT] pause <Domain>",
-                "dom0 [1]#",
+                "libxl: error: libxl_domain.c:libxl_domain_pause: "
+                "Domain 0:Pausing domain: Invalid argument",
+                "dom0 [0]#",
             ],
         ),
         (
-            "pause 0",
-            ["libxl: error: Domain 0:Failed to pause domain: Invalid argument", "dom0 [1]#"],
+            "pause 9",
+            [
+                "libxl: error: libxl_domain.c:libxl_domain_pause: "
+                "Domain 9:Pausing domain: No such process",
+                "dom0 [0]#",
+            ],
         ),
         (
-            "cpu-hotplug 9 on",
-            ["CPU 9 online failed (22: Invalid argument)", "dom0 [1]#"],
+            "unpause web",
+            [
+                "libxl: error: libxl_domain.c:domain_unpause_done: "
+                "Domain 1:Unpausing domain: Invalid argument",
+                "dom0 [0]#",
+            ],
         ),
-        ("cpu-hotplug x on", ["Usage: xl [-vfNtT] cpu-hotplug <CPU> <on|off>", "dom0 [1]#"]),
-        ("pause web", ["dom0 [0]#"]),
+        (
+            "resume 0",
+            [
+                "libxl: error: libxl_dom_suspend.c:domain_resume_done: "
+                "Domain 0:xc_domain_resume failed: Invalid argument",
+                "dom0 [0]#",
+            ],
+        ),
+        (
+            "resume 9",
+            [
+                "libxl: error: libxl_dom.c:libxl__domain_type: "
+                "unable to get domain type for domid=9",
+                "dom0 [0]#",
+            ],
+        ),
+        ("list 9", ["Error: Domain '9' does not exist.", "dom0 [1]#"]),
+        (
+            "list 1 2",
+            [
+                "Usage: xl [-vtT] list [options] [Domain]",
+                "",
+                "List information about all/some domains.",
+                "",
+                "dom0 [1]#",
+            ],
+        ),
+        ("shutdown", ["You must specify -a or a domain id.", "", "dom0 [1]#"]),
+        ("shutdown nobody", ["nobody is an invalid domain identifier (rc=-6)", "dom0 [1]#"]),
+        (
+            "shutdown 9",
+            [
+                "Shutting down domain 9",
+                "libxl: error: libxl_dom.c:libxl__domain_type: "
+                "unable to get domain type for domid=9",
+                "shutdown failed (rc=-3)",
+                "dom0 [1]#",
+            ],
+        ),
+        ("shutdown -a", ["Shutting down domain 1", "Shutting down domain 2", "dom0 [0]#"]),
+        ("info xen_version", ["4.22", "dom0 [0]#"]),
+        ("info nothing", ["dom0 [0]#"]),
+        (
+            "cpu-hotplug 9 on",
+            ["CPU 9 online failed (error 22: Invalid argument)", "dom0 [1]#"],
+        ),
+        (
+            "cpu-hotplug x on",
+            [
+                "Usage: xl [-vtTf] cpu-hotplug <CPU> <on|off>",
+                "",
+                "Take a physical CPU down or bring it back.",
+                "",
+                "dom0 [2]#",
+            ],
+        ),
     ],
 )
 def test_what_xl_says(command: str, lines: list[str]) -> None:
@@ -130,7 +228,9 @@ def test_a_guest_without_privileges_has_no_toolstack() -> None:
 
     assert printed(board(typed, waited), "tty1") == [
         "xl list",
-        "xencall: error: Could not obtain handle on privileged command interface",
+        "xencall: error: Could not obtain handle on privileged command interface: "
+        "Permission denied",
+        "libxl: error: libxl.c:libxl_ctx_alloc: cannot open libxc handle: Permission denied",
         "cannot init xl context",
         "dom1 [1]#",
     ]
@@ -140,15 +240,20 @@ def test_xl_help_lists_what_the_profile_has() -> None:
     """Without `suspend`, and without `resume` where there is none."""
     lines = xl("help", "seed")
 
-    commands = [line.split()[0] for line in lines[2:-1]]
-    assert commands == [
+    assert lines[:4] == [
+        "Usage xl [-vfNtT] <subcommand> [args]",
+        "",
+        "xl full list of subcommands:",
+        "",
+    ]
+    assert [line.split()[0] for line in lines[4:-1]] == [
         "list",
-        "vcpu-list",
+        "shutdown",
         "pause",
         "unpause",
-        "shutdown",
-        "dmesg",
+        "vcpu-list",
         "info",
+        "dmesg",
         "cpu-hotplug",
     ]
 
