@@ -3,6 +3,8 @@
 from collections.abc import Callable, Generator, Mapping, Sequence
 from typing import Any, cast
 
+import msgspec
+
 from bus.world.sim import Outcome, World
 from bus.world.strategies import RandomStrategy
 from proto.board import Board
@@ -15,6 +17,7 @@ from proto.messages import (
     Eret,
     PointReached,
     PointRelease,
+    PowerHold,
     PowerLed,
     Rail,
     RegRead,
@@ -23,7 +26,9 @@ from proto.messages import (
     Smc,
     SmcReturn,
     SysregRead,
+    WakeEnable,
     WakeLine,
+    WakeRequests,
 )
 from proto.platform import XEN_TEXT, Latencies, Platform
 from proto.psci import Affinity, from_register
@@ -128,15 +133,66 @@ class FakeBlock(WakeSource):
         raise AssertionError(envelope.body)
 
 
-class FakeOperator(Fake):
-    """Releases points, with an answer, after a delay; sees the power LED."""
+class FakeGic(FakeBlock):
+    """A GIC that raises each PE's signal at set times, and tells `scp` if it wants to know.
 
-    def __init__(self, points: Mapping[str, tuple[int, int]]) -> None:
+    A PE's signal falls when the PE has taken it (`BarePe.take`).
+    """
+
+    def __init__(
+        self, script: Sequence[WakeStep], irqs: Sequence[tuple[int, int]], pes: "list[BarePe]"
+    ) -> None:
+        super().__init__("gicd", script)
+        self.irqs = irqs
+        self.pes = pes
+        self.enabled: dict[int, WakeEnable] = {}
+
+    def on_start(self, now: BoardNs) -> Sequence[Effect]:
+        """Arm everything."""
+        irqs = [SetTimer(f"irq.{cpu}.{at}", at, at) for at, cpu in self.irqs]
+        return [*super().on_start(now), *irqs]
+
+    def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
+        """Raise a PE's signal, or drive a wake line."""
+        if not timer.startswith("irq."):
+            return super().on_timer(now, timer)
+        cpu = int(timer.split(".")[1])
+        self.pes[cpu].isr = 1
+        return self._tell(cpu)
+
+    def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
+        """What `scp` wants to know, or what every block does."""
+        if isinstance(envelope.body, WakeRequests):
+            self.enabled[envelope.body.cpu] = envelope.body.enable
+            return self._tell(envelope.body.cpu)
+        return super().on_message(now, envelope)
+
+    def _tell(self, cpu: int) -> Sequence[Effect]:
+        wanted = self.enabled.get(cpu, WakeEnable.NONE) is not WakeEnable.NONE
+        return (
+            [Send(NodeId("scp"), WakeLine(40, True, cpu))] if wanted and self.pes[cpu].isr else []
+        )
+
+
+class FakeOperator(Fake):
+    """Releases points, with an answer, after a delay; sees the power LED; holds PEs.
+
+    `holds` are (time, CPU index, whether it is held from then on).
+    """
+
+    def __init__(
+        self, points: Mapping[str, tuple[int, int]], holds: Sequence[tuple[int, int, bool]] = ()
+    ) -> None:
         super().__init__(OPERATOR)
+        self.holds = holds
         self.points = points
         self.reached: list[str] = []
         self.led: list[str] = []
         self.waiting: dict[str, tuple[NodeId, PointRelease]] = {}
+
+    def on_start(self, now: BoardNs) -> Sequence[Effect]:
+        """Arm every hold."""
+        return [SetTimer(f"hold.{i}", at, at) for i, (at, _, _) in enumerate(self.holds)]
 
     def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
         """A PE stands at a point, or the LED changes."""
@@ -152,14 +208,18 @@ class FakeOperator(Fake):
         return [SetTimer(timer, now + hold_ns, now + hold_ns)]
 
     def on_timer(self, now: BoardNs, timer: str) -> Sequence[Effect]:
-        """The hold is over."""
+        """The hold at a point is over, or one of a PE begins or ends."""
+        if timer.startswith("hold."):
+            _, cpu, on = self.holds[int(timer[5:])]
+            return [Send(NodeId("scp"), PowerHold(cpu, on))]
         return [Send(*self.waiting.pop(timer))]
 
 
 class BarePe(Fake):
     """A PE without a hypervisor: at each entry a generator that yields SMCs and delays.
 
-    `yield function, *args` gives the signed x0; `yield ns` lets time pass.
+    `yield function, *args` gives the signed x0; `yield ns` lets time pass. A `Smc` is sent as it is
+    but for its transaction. The interrupt that is pending is taken by `take`.
     """
 
     def __init__(self, cpu: int, programs: Mapping[int, PeProgram]) -> None:
@@ -175,6 +235,10 @@ class BarePe(Fake):
         self._programs = programs
         self._running: Generator[Any, Any, None] | None = None
         self._tx = 0
+
+    def take(self) -> None:
+        """Take the interrupt that is pending."""
+        self.isr = 0
 
     def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
         """The rail, the entry, the return of an SMC, or EL3 looking at ISR_EL1."""
@@ -217,6 +281,8 @@ class BarePe(Fake):
         self._tx += 1
         if isinstance(wish, int):
             return [SetTimer(str(self._tx), self.now + wish, self.now + wish)]
+        if isinstance(wish, Smc):
+            return [Send(self._el3, msgspec.structs.replace(wish, tx=self._tx))]
         function, *args = wish
         x1, x2, x3 = (*args, 0, 0, 0)[:3]
         return [Send(self._el3, Smc(self._tx, function, (x1, x2, x3)))]
@@ -234,8 +300,9 @@ def script(*wishes: Any) -> PeProgram:
 
 def board(
     points: Sequence[str] = (),
-    clusters: tuple[int, ...] = (2, 2),
+    clusters: tuple[Any, ...] = (2, 2),
     latencies: Latencies = LATENCIES,
+    **fields: Any,
 ) -> Board:
     """A resolved run with these armed points."""
     scenario = Scenario(
@@ -244,13 +311,17 @@ def board(
         steps=(),
         points=tuple(PointAction(point=name) for name in points),
     )
-    platform = Platform(name="bare", clusters=clusters, latencies=latencies)
+    platform = Platform(name="bare", clusters=clusters, latencies=latencies, **fields)
     no_profile = cast(Profile, None)  # versions of Xen; firmware must not look
     return Board(scenario=scenario, platform=platform, profile=no_profile, code="bare")
 
 
 class Bench:
-    """One run: programs by entry address, points as name to (answer, hold), wake-line scripts."""
+    """One run: programs by entry address, points as name to (answer, hold), wake-line scripts.
+
+    `irqs` are (time, CPU index), `holds` as `FakeOperator` takes them; further fields go into the
+    platform.
+    """
 
     def __init__(
         self,
@@ -260,18 +331,21 @@ class Bench:
         points: Mapping[str, tuple[int, int]] | None = None,
         wakes: Mapping[str, Sequence[WakeStep]] | None = None,
         relinked: Mapping[str, Program] | None = None,
-        clusters: tuple[int, ...] = (2, 2),
+        irqs: Sequence[tuple[int, int]] = (),
+        holds: Sequence[tuple[int, int, bool]] = (),
+        clusters: tuple[Any, ...] = (2, 2),
         latencies: Latencies = LATENCIES,
+        **fields: Any,
     ) -> None:
-        self.board = board(tuple(points or ()), clusters, latencies)
+        self.board = board(tuple(points or ()), clusters, latencies, **fields)
         cpus = self.board.platform.cpus
         self.pes = [BarePe(cpu, programs) for cpu in cpus]
         self.el3s = [El3(self.board, cpu, relinked) for cpu in cpus]
         self.scp = Scp(self.board)
         self.dram = OpenDram(self.board)
         wakes = wakes or {}
-        self.gicd = FakeBlock("gicd", wakes.get("gicd", ()))
-        self.operator = FakeOperator(points or {})
+        self.gicd = FakeGic(wakes.get("gicd", ()), irqs, self.pes)
+        self.operator = FakeOperator(points or {}, holds)
         self.blocks = [self.gicd, FakeBlock("uart"), FakeBlock("iommu")]
         sources = [WakeSource(node, s) for node, s in wakes.items() if node != "gicd"]
         nodes = [*self.pes, *self.el3s, self.scp, self.dram, self.operator, *self.blocks, *sources]
