@@ -32,7 +32,7 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     @property
     def memory_map(self) -> MemoryMap:
         """Which node answers at which physical address."""
-        return MemoryMap(self.domains)
+        return MemoryMap(self.domains, self.platform.non_secure_ram)
 
     @property
     def domains(self) -> tuple[int, ...]:

@@ -286,6 +286,14 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
                 raise ValueError(f"power_states: {value:#x} is deeper above than below")
 
     @property
+    def non_secure_ram(self) -> tuple[MemoryRange, ...]:
+        """`ram` in ascending order, without what other blocks answer for."""
+        pieces: list[MemoryRange] = sorted(self.ram)
+        for hole in RESERVED:
+            pieces = [part for piece in pieces for part in _without(piece, hole)]
+        return tuple(pieces)
+
+    @property
     def paths(self) -> tuple[tuple[int, ...], ...]:
         """Where each PE lies in the tree: indexes from the outermost level to the core."""
         return tuple(_paths(self.clusters))
@@ -344,22 +352,45 @@ def _sizes(item: Tree) -> Iterator[int]:
             yield from _sizes(inside)
 
 
-class MemoryMap:
-    """Which node answers at which physical address."""
+BLOCKS: tuple[tuple[int, int, NodeId], ...] = (
+    (SRAM_BASE, SRAM_SIZE, DRAM),
+    (GICD_BASE, 0x1000, GICD_NODE),
+    (GICC_BASE, 0x2000, GICD_NODE),
+    (UART_BASE, DEVICE_SIZE, NodeId("uart")),
+    (RTC_BASE, DEVICE_SIZE, NodeId("rtc")),
+    (IOMMU_BASE, DEVICE_SIZE, NodeId("iommu")),
+)
+"""Base, size and node of what is no Non-secure memory; the ports of domains come on top."""
 
-    def __init__(self, domains: tuple[int, ...]) -> None:
-        self._regions: list[tuple[int, int, NodeId]] = [
-            (DRAM_BASE, DRAM_SIZE, DRAM),
-            (SRAM_BASE, SRAM_SIZE, DRAM),
-            (GICD_BASE, 0x1000, GICD_NODE),
-            (GICC_BASE, 0x2000, GICD_NODE),
-            (UART_BASE, DEVICE_SIZE, NodeId("uart")),
-            (RTC_BASE, DEVICE_SIZE, NodeId("rtc")),
-            (IOMMU_BASE, DEVICE_SIZE, NodeId("iommu")),
-        ]
+RESERVED: tuple[MemoryRange, ...] = (
+    *((base, size) for base, size, _ in BLOCKS),
+    (TTY_BASE, DOMAINS_MAX * DEVICE_SIZE),
+)
+"""Addresses that are never Non-secure RAM, whatever a platform says."""
+
+
+def _without(piece: MemoryRange, hole: MemoryRange) -> Iterator[MemoryRange]:
+    """What is left of a range beside a hole."""
+    start, end = piece[0], piece[0] + piece[1]
+    low, high = max(start, hole[0]), min(end, hole[0] + hole[1])
+    if low >= high:
+        yield piece
+        return
+    if start < low:
+        yield start, low - start
+    if high < end:
+        yield high, end - high
+
+
+class MemoryMap:
+    """Which node answers at which physical address; `ram` adds to the DRAM of every board."""
+
+    def __init__(self, domains: tuple[int, ...], ram: tuple[MemoryRange, ...] = ()) -> None:
+        self._regions: list[tuple[int, int, NodeId]] = [(DRAM_BASE, DRAM_SIZE, DRAM), *BLOCKS]
         for domain in domains:
             base = TTY_BASE + domain * DEVICE_SIZE
             self._regions.append((base, DEVICE_SIZE, NodeId(f"tty{domain}")))
+        self._regions += [(base, size, DRAM) for base, size in ram]
 
     def node_at(self, address: int) -> NodeId | None:
         """The node that answers at this physical address, or None: an external abort."""

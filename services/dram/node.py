@@ -57,6 +57,7 @@ class Dram:
 
     def __init__(self, board: Board) -> None:
         self.id: NodeId = DRAM
+        self._ram = board.platform.non_secure_ram
         self._cells: dict[int, int] = {}
         self._watched: dict[int, dict[Watcher, int]] = {}
         self._watchers: dict[Watcher, int] = {}
@@ -94,20 +95,20 @@ class Dram:
 
     def _load(self, src: NodeId, body: Load) -> Sequence[Effect]:
         address = body.address
-        if not _permitted(src, address):
-            return _refusal(src, body.tx, (address,))
+        if not self._permitted(src, address):
+            return self._refusal(src, body.tx, (address,))
         return (Send(src, Reply(body.tx, self._cells.get(address, 0))),)
 
     def _load_burst(self, src: NodeId, body: LoadBurst) -> Sequence[Effect]:
-        if not all(_permitted(src, address) for address in body.addresses):
-            return _refusal(src, body.tx, body.addresses)
+        if not all(self._permitted(src, address) for address in body.addresses):
+            return self._refusal(src, body.tx, body.addresses)
         get = self._cells.get
         return (Send(src, Replies(body.tx, tuple(get(address, 0) for address in body.addresses))),)
 
     def _store(self, src: NodeId, body: Store) -> Sequence[Effect]:
         address = body.address
-        if not _permitted(src, address):
-            return _refusal(src, body.tx, (address,))
+        if not self._permitted(src, address):
+            return self._refusal(src, body.tx, (address,))
         self._cells[address] = body.value & MASK
         reply = Send(src, Reply(body.tx))
         return (reply, *self._notify(address)) if address in self._watched else (reply,)
@@ -117,8 +118,8 @@ class Dram:
             raise ProtocolError(
                 f"{src} stores {len(body.values)} values in {len(body.addresses)} cells"
             )
-        if not all(_permitted(src, address) for address in body.addresses):
-            return _refusal(src, body.tx, body.addresses)
+        if not all(self._permitted(src, address) for address in body.addresses):
+            return self._refusal(src, body.tx, body.addresses)
         for address, value in zip(body.addresses, body.values, strict=True):
             self._cells[address] = value & MASK
         effects: list[Effect] = [Send(src, Reply(body.tx))]
@@ -130,8 +131,8 @@ class Dram:
 
     def _atomic(self, src: NodeId, body: Atomic) -> Sequence[Effect]:
         address = body.address
-        if not _permitted(src, address):
-            return _refusal(src, body.tx, (address,))
+        if not self._permitted(src, address):
+            return self._refusal(src, body.tx, (address,))
         before = self._cells.get(address, 0)
         self._cells[address] = OPERATIONS[body.op](before, body.operand) & MASK
         reply = Send(src, Reply(body.tx, before))
@@ -139,8 +140,8 @@ class Dram:
 
     def _compare_and_swap(self, src: NodeId, body: CompareAndSwap) -> Sequence[Effect]:
         address = body.address
-        if not _permitted(src, address):
-            return _refusal(src, body.tx, (address,))
+        if not self._permitted(src, address):
+            return self._refusal(src, body.tx, (address,))
         before = self._cells.get(address, 0)
         reply = Send(src, Reply(body.tx, before))
         if before != body.expected & MASK:
@@ -149,8 +150,8 @@ class Dram:
         return (reply, *self._notify(address)) if address in self._watched else (reply,)
 
     def _clean(self, src: NodeId, body: Clean) -> Sequence[Effect]:
-        if not all(_permitted(src, address) for address in body.addresses):
-            return _refusal(src, body.tx, body.addresses)
+        if not all(self._permitted(src, address) for address in body.addresses):
+            return self._refusal(src, body.tx, body.addresses)
         return (Send(src, Reply(body.tx)),)
 
     def _scrub(self, src: NodeId, body: MemoryScrub) -> Sequence[Effect]:
@@ -168,8 +169,8 @@ class Dram:
 
     def _watch(self, src: NodeId, body: Watch) -> Sequence[Effect]:
         address, seen = body.address, body.seen & MASK
-        if not _permitted(src, address):
-            return _refusal(src, body.tx, (address,))
+        if not self._permitted(src, address):
+            return self._refusal(src, body.tx, (address,))
         value = self._cells.get(address, 0)
         if value != seen:
             return (Send(src, Reply(body.tx, value)),)
@@ -202,22 +203,24 @@ class Dram:
         if not self._watched[address]:
             del self._watched[address]
 
+    # -- who may reach what
 
-def _permitted(src: NodeId, address: int) -> bool:
-    if address & MISALIGNED:
-        return False
-    if DRAM_BASE <= address < DRAM_END:
-        return True
-    return SRAM_BASE <= address < SRAM_END and src.startswith("el3.")
+    def _permitted(self, src: NodeId, address: int) -> bool:
+        if address & MISALIGNED:
+            return False
+        if DRAM_BASE <= address < DRAM_END:
+            return True
+        if SRAM_BASE <= address < SRAM_END:
+            return src.startswith("el3.")
+        return any(base <= address < base + size for base, size in self._ram)
 
-
-def _refusal(src: NodeId, tx: int, addresses: Iterable[int]) -> Sequence[Effect]:
-    """The abort for the first address that this sender may not access."""
-    address = next(address for address in addresses if not _permitted(src, address))
-    if address & MISALIGNED:
-        reason = f"{address:#x} is not aligned to a cell"
-    elif SRAM_BASE <= address < SRAM_END:
-        reason = f"{address:#x} is secure SRAM, closed to {src}"
-    else:
-        reason = f"no memory at {address:#x}"
-    return (Send(src, Abort(tx, reason)),)
+    def _refusal(self, src: NodeId, tx: int, addresses: Iterable[int]) -> Sequence[Effect]:
+        """The abort for the first address that this sender may not access."""
+        address = next(address for address in addresses if not self._permitted(src, address))
+        if address & MISALIGNED:
+            reason = f"{address:#x} is not aligned to a cell"
+        elif SRAM_BASE <= address < SRAM_END:
+            reason = f"{address:#x} is secure SRAM, closed to {src}"
+        else:
+            reason = f"no memory at {address:#x}"
+        return (Send(src, Abort(tx, reason)),)

@@ -37,7 +37,7 @@ def in_ram(platform: Platform, base: int, length: int) -> bool:
     """Whether a range that is not empty lies in Non-secure RAM; adjoining ranges are one."""
     end = base + length
     at = base
-    for start, size in sorted(platform.ram):
+    for start, size in platform.non_secure_ram:
         if start <= at < start + size:
             at = start + size
     return length > 0 and at >= end

@@ -34,7 +34,7 @@ async def psci_do_mem_protect(el3: El3Context) -> None:
     """
     cell = el3.memory.globals.mem_protect
     if await el3.load(cell) == 1:
-        for base, size in el3.platform.ram:
+        for base, size in el3.platform.non_secure_ram:
             await scrub(el3, base, size)
     await el3.store(cell, 0)
 

@@ -28,19 +28,21 @@ from proto.messages import (
     WatchCancel,
 )
 from proto.node import ProtocolError
-from proto.platform import DRAM_BASE, DRAM_SIZE, SRAM_BASE, SRAM_SIZE
+from proto.platform import DRAM_BASE, DRAM_SIZE, SRAM_BASE, SRAM_SIZE, MemoryRange
 from proto.turn import Envelope, MessageId, Send
 from services.dram.node import Dram
 
 CELL, NEXT = DRAM_BASE + 0x100, DRAM_BASE + 0x108
 TOP = (1 << 64) - 1
+HIGH = 0x8_8000_0000
 
 
 class Bench:
-    """A memory and its senders, without a bus."""
+    """A memory and its senders, without a bus; `ram` is what the platform has besides DRAM."""
 
-    def __init__(self) -> None:
-        self.dram = Dram(cast(Board, SimpleNamespace()))
+    def __init__(self, *ram: MemoryRange) -> None:
+        platform = SimpleNamespace(non_secure_ram=ram)
+        self.dram = Dram(cast(Board, SimpleNamespace(platform=platform)))
 
     def send(self, body: Body, src: str = "pe0") -> list[tuple[str, Body]]:
         """Who is told what in the turn that takes this message."""
@@ -213,6 +215,15 @@ def test_secure_sram_is_open_to_el3_alone(bench: Bench, address: int) -> None:
 def test_other_addresses_abort(bench: Bench, address: int) -> None:
     """Outside the memory, or across a cell's border, nothing answers."""
     assert isinstance(bench.answer(Load(1, address), "el3.pe0"), Abort)
+
+
+def test_a_platform_may_have_more_memory() -> None:
+    """Every PE reaches it, and nothing lies behind it."""
+    bench = Bench((HIGH, 0x1000))
+
+    assert bench.answer(Store(1, HIGH + 0xFF8, 7)) == Reply(1)
+    assert bench.answer(Load(2, HIGH + 0xFF8), "el3.pe1") == Reply(2, 7)
+    assert "no memory" in bench.answer(Load(3, HIGH + 0x1000)).reason
 
 
 def test_what_memory_cannot_take_stops_the_run(bench: Bench) -> None:
