@@ -56,6 +56,7 @@ class Bench:
         self.busy_until_ns = 0
         """Until then something will happen by itself: a timer fires, a step's time passes."""
         self._entry = entry_address(board.platform)
+        self._memory_map = board.memory_map
         self._first_routes = shared_interrupts(board.vectors)
         self._routes = dict(self._first_routes)
         self._lines: dict[int, bool] = {}
@@ -175,6 +176,10 @@ class Bench:
             self.send(Send(SCP, WakeLine(intid, level)))
 
     # -- memory
+
+    def is_memory(self, address: int) -> bool:
+        """Whether memory answers at an address, and no device."""
+        return self._memory_map.node_at(address) == DRAM
 
     def load(self, place: str, address: int) -> Generator[Until, bool, int]:
         """Read a cell from outside."""

@@ -5,7 +5,7 @@ from collections.abc import Generator
 from proto.gic import GICD, SGIR, SPI_FIRST
 from proto.ids import SCP, CpuIndex
 from proto.messages import BareAccess, BareMask, BareTimer, PowerHold
-from proto.platform import DRAM_BASE, DRAM_SIZE, GICD_BASE
+from proto.platform import GICD_BASE
 from proto.psci import MASK_64, PsciError
 from proto.turn import Send
 from proto.units import MS
@@ -169,14 +169,10 @@ def memory(bench: Bench, step: Memory, frame: Frame) -> Wait:
         bench.names.saved[step.save] = value
 
 
-def _is_ram(address: int) -> bool:
-    return DRAM_BASE <= address < DRAM_BASE + DRAM_SIZE
-
-
 def _read(
     bench: Bench, step: Memory, view: PeView | None, address: int
 ) -> Generator[Until, bool, int]:
-    if _is_ram(address):
+    if bench.is_memory(address):
         cell = yield from bench.load(step.place, address & ~(CELL - 1))
         return cell >> 8 * (address % CELL) & (1 << 8 * step.width) - 1
     view = view or (yield from _any_running(bench, step))
@@ -187,7 +183,7 @@ def _read(
 
 
 def _write(bench: Bench, step: Memory, view: PeView | None, address: int, value: int) -> Wait:
-    if not _is_ram(address):
+    if not bench.is_memory(address):
         view = view or (yield from _any_running(bench, step))
         assert view.ready_tx is not None
         order = BareAccess(view.ready_tx, address, step.width, value)
