@@ -126,8 +126,9 @@ def test_i8_finds_a_timer_that_keeps_the_host_awake() -> None:
     async def time_suspend(pe: Pe) -> int:
         return 0
 
-    held = PointAction(point="before S13", hold_us=400_000)
-    of = board(points=(held,), tick_us=300_000, alarm_s="1.0")
+    # S3 lasts 100 to 300 ms. Domain 2's timer expires at 800 ms, in the hold, and the alarm later.
+    held = PointAction(point="before S13", hold_us=800_000)
+    of = board(points=(held,), tick_us=800_000, alarm_s="2.0")
     verdict = judged(of, {"time_suspend": time_suspend})
 
     assert texts(verdict, "I8") == [
