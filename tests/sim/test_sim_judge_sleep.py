@@ -25,6 +25,7 @@ from proto.scenario import (
     TypeLine,
     XlCommand,
 )
+from proto.timer import ENABLE
 from proto.traces import HeapUse
 from proto.units import MS
 from services.monitor.verdict import Judge, Verdict
@@ -42,14 +43,13 @@ def xen(name: str) -> Program:
 def board(
     profile: str = "baseline",
     points: tuple[PointAction, ...] = (),
-    tick_us: int = 50_000,
     alarm_s: str = "0.4",
     seed: int = 1,
 ) -> Board:
     """Domain 1 sleeps by itself, then domain 0 has the host sleep for a moment."""
     of = resolve("baseline", Overrides(profile=profile, seed=seed))
     sleeper = "vpsci.SYSTEM_SUSPEND d1"
-    awake = () if of.profile.parking is Parking.SHUTDOWN else (DomainSpec(id=2, tick_us=tick_us),)
+    awake = () if of.profile.parking is Parking.SHUTDOWN else (DomainSpec(id=2, tick_us=50_000),)
     scenario = replace(
         of.scenario,
         domains=(
@@ -121,15 +121,14 @@ def test_i7_finds_vcpus_left_with_a_cpu_that_does_not_come_back() -> None:
 
 
 def test_i8_finds_a_timer_that_keeps_the_host_awake() -> None:
-    """time_suspend leaves the hypervisor timer running, and it expires before firmware looks."""
+    """time_suspend leaves the comparator armed, and it expires before firmware looks."""
 
     async def time_suspend(pe: Pe) -> int:
+        pe.set_cnthp(ENABLE, pe.now + 1 * MS)
         return 0
 
-    # S3 lasts 100 to 300 ms. Domain 2's timer expires at 800 ms, in the hold, and the alarm later.
-    held = PointAction(point="before S13", hold_us=800_000)
-    of = board(points=(held,), tick_us=800_000, alarm_s="2.0")
-    verdict = judged(of, {"time_suspend": time_suspend})
+    held = PointAction(point="before S13", hold_us=5_000)
+    verdict = judged(board(points=(held,), alarm_s="1.0"), {"time_suspend": time_suspend})
 
     assert texts(verdict, "I8") == [
         "INTID 26, Xen's timer, kept the system awake: nothing else was pending for CPU0"
