@@ -21,6 +21,7 @@ from proto.ids import (
     pe_node,
 )
 from proto.node import Node
+from proto.vectors import VectorCase, acts_at_once
 
 UART = NodeId("uart")
 RTC = NodeId("rtc")
@@ -36,7 +37,7 @@ def processes(board: Board) -> dict[str, tuple[NodeId, ...]]:
     """Process names with the nodes each hosts; the hub lives in `interconnect`."""
     cpus, domains = board.platform.cpus, board.domains
     if board.vectors is not None:
-        return _bare_processes(cpus)
+        return _bare_processes(board.vectors, cpus)
     return {
         "interconnect": (DRAM,),
         "firmware": (*(el3_node(cpu) for cpu in cpus), SCP),
@@ -49,17 +50,20 @@ def processes(board: Board) -> dict[str, tuple[NodeId, ...]]:
     }
 
 
-def _bare_processes(cpus: Sequence[CpuIndex]) -> dict[str, tuple[NodeId, ...]]:
+def _bare_processes(case: VectorCase, cpus: Sequence[CpuIndex]) -> dict[str, tuple[NodeId, ...]]:
     """A board for one case of call vectors, which is built anew for each: few processes.
 
-    Their driver judges them, so there is no monitor.
+    PEs that act at the same time have processes of their own. The driver judges the case, so there
+    is no monitor.
     """
+    pes: dict[str, tuple[NodeId, ...]] = {"pcpus": tuple(pe_node(cpu) for cpu in cpus)}
+    if acts_at_once(case):
+        pes = {f"pcpu{cpu}": (pe_node(cpu),) for cpu in cpus}
     return {
-        "interconnect": (DRAM,),
+        "interconnect": (DRAM, OPERATOR),
         "firmware": (*(el3_node(cpu) for cpu in cpus), SCP),
         "gicd": (GICD_NODE, UART, RTC, IOMMU),
-        "pcpus": tuple(pe_node(cpu) for cpu in cpus),
-        "operator": (OPERATOR,),
+        **pes,
     }
 
 

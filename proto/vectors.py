@@ -267,6 +267,14 @@ def every_step(steps: Sequence[Step]) -> Iterator[Step]:
                 yield from every_step(thread)
 
 
+def acts_at_once(case: VectorCase) -> bool:
+    """Whether several PEs of a case are told to do something at the same time."""
+    return any(
+        isinstance(step, Together) or (isinstance(step, Call) and step.together)
+        for step in every_step(case.steps)
+    )
+
+
 def shared_interrupts(case: VectorCase) -> dict[int, int]:
     """SPIs of a case, each with the CPU index of the PE that its first step names as the target."""
     routes: dict[int, int] = {}
