@@ -1,10 +1,15 @@
 """Function ids, argument widths, version and feature calls, AFFINITY_INFO."""
 
 import pytest
-from firmware_bench import BOOT, Bench
+from firmware_bench import BOOT, Bench, script
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from proto.messages import Smc
+from proto.platform import OPTIONAL, TrustedOs
 from proto.psci import PSCI_1_3, SMCCC_1_1, Psci, PsciError, mpidr
 from proto.smccc import SMCCC_ARCH_FEATURES, SMCCC_VERSION, SVE_HINT
+from services.firmware.psci_main import SERVICES
 
 JUNK = 0xDEAD_BEEF_0000_0000
 NOT_SUPPORTED = PsciError.NOT_SUPPORTED
@@ -96,3 +101,71 @@ def test_affinity_info_shows_on_pending():
     bench = Bench({BOOT: program}, points={"el3.warm_boot pe2": (0, 50_000)}).run()
 
     assert bench.pes[0].codes == [0, 2, 0]
+
+
+@pytest.mark.parametrize(
+    ("smc", "expected"),
+    [
+        (Smc(0, Psci.AFFINITY_INFO, (0, 0, 0), aarch32=True), NOT_SUPPORTED),
+        (Smc(0, Psci.AFFINITY_INFO_32, (0, 0, 0), aarch32=True), 0),
+        (Smc(0, Psci.AFFINITY_INFO_32, (0, 0, 0), secure=True), NOT_SUPPORTED),
+        (Smc(0, Psci.AFFINITY_INFO, (0, 0, 0), secure=True), NOT_SUPPORTED),
+        (Smc(0, SMCCC_VERSION, (0, 0, 0), secure=True), SMCCC_1_1),
+        (Smc(0, Psci.VERSION | 1 << 17, (0, 0, 0)), NOT_SUPPORTED),
+        (Smc(0, Psci.VERSION | 1 << 23, (0, 0, 0)), NOT_SUPPORTED),
+        (Smc(0, Psci.VERSION & ~(1 << 31), (0, 0, 0)), NOT_SUPPORTED),
+        (Smc(0, Psci.VERSION | 1 << 24, (0, 0, 0)), NOT_SUPPORTED),
+    ],
+)
+def test_who_calls_and_how(smc, expected):
+    """PSCI is not for the Secure world, SMC64 not for AArch32, and reserved bits make other ids."""
+    bench = Bench({BOOT: script(smc)}).run()
+    assert bench.pes[0].codes == [expected]
+
+
+@pytest.mark.parametrize("name", sorted(OPTIONAL))
+def test_absent_functions(name):
+    """What a platform leaves out is neither announced nor there, in both conventions."""
+    functions = [psci for psci in Psci if psci.name.removesuffix("_32") == name]
+    calls = [call for fid in functions for call in ((Psci.FEATURES, fid), (fid,))]
+    bench = Bench({BOOT: script(*calls)}, absent=(name,), trusted_os=TrustedOs.UP_MIGRATABLE).run()
+    assert bench.pes[0].codes == [NOT_SUPPORTED] * len(calls)
+
+
+@pytest.mark.parametrize("function", list(Psci))
+def test_every_function_is_announced(function):
+    """With a Trusted OS that needs MIGRATE, the whole table is there."""
+    bench = Bench({BOOT: script((Psci.FEATURES, function))}, trusted_os=TrustedOs.UP_MIGRATABLE)
+    assert bench.run().pes[0].codes[0] == {
+        Psci.CPU_SUSPEND: 3,
+        Psci.CPU_SUSPEND_32: 3,
+        Psci.SYSTEM_OFF2: 1,
+        Psci.SYSTEM_OFF2_32: 1,
+    }.get(function, 0)
+
+
+@given(
+    st.integers(0, 2**64 - 1),
+    st.tuples(*[st.integers(0, 2**64 - 1)] * 3),
+    st.booleans(),
+    st.booleans(),
+)
+@settings(max_examples=60, deadline=None)
+def test_unknown_functions_change_nothing(function, args, secure, aarch32):
+    """Any id outside the tables: -1 in all 64 bits of x0, x1 to x3 as they came."""
+    assume(function & 0xFFFFFFFF & ~SVE_HINT not in SERVICES)
+    bench = Bench({BOOT: script(Smc(0, function, args, secure, aarch32))}).run()
+    assert bench.pes[0].returns == [(0xFFFF_FFFF_FFFF_FFFF, *args)]
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**64 - 1))
+@settings(max_examples=60, deadline=None)
+def test_smc32_uses_low_halves_and_smc64_checks_all(target, level):
+    """AFFINITY_INFO of any registers, by both conventions, against the rule written out."""
+    low = {0: 0, 1: 1, 0x100: 1, 0x101: 1}
+    calls = ((Psci.AFFINITY_INFO, target, level), (Psci.AFFINITY_INFO_32, target, level))
+    bench = Bench({BOOT: script(*calls)}).run()
+    known = [target, target & 0xFFFF_FFFF]
+    assert bench.pes[0].codes == [
+        low.get(value, -2) if level & 0xFFFF_FFFF == 0 else -2 for value in known
+    ]
