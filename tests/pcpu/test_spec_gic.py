@@ -3,9 +3,11 @@
 import pytest
 from xen_bench import Bench, board
 
-from proto.gic import GICC, GICD
+from proto.gic import GICC, GICD, PRIORITY_MASK, SGIR, SPURIOUS, SecureCTLR
 from proto.platform import GICC_BASE, GICD_BASE
 from proto.registers import RegisterMap
+from services.gicd.cpu_interface import CpuInterface
+from services.gicd.distributor import Distributor
 from services.pcpu.pe import Pe
 from services.pcpu.xen.gic_v2 import gic_resume, gic_suspend
 from services.pcpu.xen.memory import XEN_VIRT_OFFSET
@@ -73,3 +75,26 @@ def test_interface_and_distributor_are_off_while_they_are_written() -> None:
     assert writes[:2] == [("GICC_CTLR", 0), ("GICD_CTLR", 0)]
     assert [name for name, _ in writes[-4:]] == ["GICD_CTLR", "GICC_PMR", "GICC_BPR", "GICC_CTLR"]
     assert (writes[-4][1], writes[-1][1]) == (1, 0x201)
+
+
+def test_an_sgi_to_a_cpu_that_has_closed_its_interface_waits() -> None:
+    """It stays pending there, and is taken once the interface is open again."""
+    sender, target, sgi = 0, 1, 3
+    distributor = Distributor(2, 96)
+    interface = CpuInterface(target, distributor)
+    distributor.write(target, GICD.IGROUPR.offset, 4, 1 << sgi, secure=True)
+    distributor.write(0, GICD.CTLR.offset, 4, GICD.CTLR_ENABLE_GRP1, secure=True)
+    interface.write(GICC.PMR.offset, PRIORITY_MASK, secure=True)
+    interface.write(GICC.CTLR.offset, SecureCTLR.IRQ_BYP_DIS_GRP1, secure=True)
+
+    word = SGIR.TARGETS.put(1 << target) | SGIR.INTID.put(sgi)
+    distributor.write(sender, GICD.SGIR.offset, 4, word, secure=False)
+
+    assert not interface.irq()
+    assert interface.read(GICC.IAR.offset, secure=False) == SPURIOUS
+    assert distributor.read(target, GICD.ISPENDR.offset, 4, secure=False) == 1 << sgi
+
+    interface.write(GICC.CTLR.offset, GICC.CTLR_ENABLE, secure=False)
+
+    assert interface.irq()
+    assert interface.read(GICC.IAR.offset, secure=False) == sgi
