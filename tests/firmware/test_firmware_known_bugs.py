@@ -1,10 +1,15 @@
 """Real firmware bugs come back when a symbol is relinked, and stay away when none is."""
 
+import functools
+
 import msgspec
 from firmware_bench import BOOT, ENTRY, LATENCIES, Bench, script
 
+from proto.gic import GICC
+from proto.platform import GICC_BASE
 from proto.psci import Affinity, Psci, PsciError, mpidr
 from proto.traces import PeHalted, SystemSuspendDecision
+from services.firmware.gicv2 import GICC_CTLR_BYPASS_DISABLE
 from services.firmware.plat_pm import pwr_domain_on
 from services.firmware.psci_common import (
     core_of,
@@ -126,3 +131,89 @@ def test_on_pending_lost_by_invalidate():
         panicked += bool(bench.traces(PeHalted))
 
     assert panicked > 0
+
+
+STALE: dict[int, Affinity] = {}
+"""What each cluster's cache holds of the PEs; emptied before each run."""
+
+
+async def state_cached_per_cluster(el3, cpu):
+    """TF-A 71341d236: a cluster that is out of coherency reads what it saw last."""
+    own = el3.platform.cluster_of(el3.cpu)
+    if own == el3.platform.cluster_of(cpu):
+        return Affinity(await el3.load(el3.memory.cpus[cpu].aff_info_state))
+    key = own << 8 | cpu
+    if key not in STALE:
+        STALE[key] = Affinity(await el3.load(el3.memory.cpus[cpu].aff_info_state))
+    return STALE[key]
+
+
+async def written_to_the_own_cache(el3, cpu, state):
+    """The other half of it: a cluster sees at least its own writes."""
+    STALE[el3.platform.cluster_of(el3.cpu) << 8 | cpu] = state
+    await el3.store(el3.memory.cpus[cpu].aff_info_state, state)
+
+
+def third_call(relinked):
+    """CPU_ON, CPU_OFF, and CPU_ON again of the last PE of another cluster."""
+    STALE.clear()
+    call = (Psci.CPU_ON, mpidr(1, 0), ENTRY, 0)
+    look = (Psci.AFFINITY_INFO, mpidr(1, 0), 0)
+    boot = script(call, look, 400_000, call)
+    bench = Bench({BOOT: boot, ENTRY: script((Psci.CPU_OFF,))}, relinked=relinked).run()
+    return bench.pes[0].codes[2], bench.affinity(2)
+
+
+def test_stale_affinity_in_other_cluster():
+    """CPU_ON is refused for a state that has long been over, or wins as it should."""
+    bug = {
+        "psci_get_aff_info_state": state_cached_per_cluster,
+        "psci_set_aff_info_state": written_to_the_own_cache,
+    }
+
+    assert third_call(None) == (PsciError.SUCCESS, Affinity.OFF)
+    assert third_call(bug)[0] == PsciError.ON_PENDING
+
+
+def kill(pe, polls, pause):
+    """Start PE 1, which goes away, and take its memory: after a poll for OFF, or at once."""
+    yield Psci.CPU_ON, mpidr(0, 1), ENTRY, 0
+    yield pause
+    while polls and (yield Psci.AFFINITY_INFO, mpidr(0, 1), 0) != Affinity.OFF:
+        yield 1_000
+    yield Psci.AFFINITY_INFO, mpidr(0, 1), 0
+
+
+def test_cpu_kill_without_affinity_poll():
+    """Without the poll a caller takes a PE for gone that is still at work; with it, never."""
+    for polls in (False, True):
+        states = set()
+        for seed in range(60):
+            boot = functools.partial(kill, polls=polls, pause=20_000 + 500 * seed)
+            bench = Bench({BOOT: boot, ENTRY: script((Psci.CPU_OFF,))}, seed=seed).run()
+            states.add(bench.pes[0].codes[-1])
+        assert (Affinity.ON in states) is not polls
+        assert not polls or states == {Affinity.OFF}
+
+
+async def undo_left_out(el3, interface):
+    """The power-down is given up, and nothing that was done for it is taken back."""
+
+
+EARLY = {
+    "irqs": [(150_000, 0)],
+    "late_abandon": True,
+    "latencies": msgspec.structs.replace(LATENCIES, system_power=(300_000, 300_000)),
+}
+
+
+def test_early_wake_reported_as_success():
+    """SUCCESS in place for a sleep that never was; without the undo nothing can be signalled."""
+    for relinked, reopened in ((None, True), ({"psci_system_suspend_undo": undo_left_out}, False)):
+        boot = script((Psci.SYSTEM_SUSPEND, ENTRY, 0))
+        bench = Bench({BOOT: boot}, relinked=relinked, **EARLY).run()
+        ctlr = [v for _, a, v in bench.gicd.written if a == GICC_BASE + GICC.CTLR.offset]
+
+        assert bench.pes[0].codes == [PsciError.SUCCESS]
+        assert bench.pes[0].entered == [(BOOT, 0)]
+        assert (ctlr[-1] != GICC_CTLR_BYPASS_DISABLE) is reopened
