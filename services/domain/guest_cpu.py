@@ -32,7 +32,7 @@ from proto.messages import (
 )
 from proto.node import ProtocolError
 from proto.platform import GICC_BASE
-from proto.psci import MASK_64, from_register
+from proto.psci import MASK_32, MASK_64, from_register
 from proto.scenario import DomainSpec, GuestArch
 from proto.traces import GuestIrq, GuestStarted, GuestWork, TraceBody
 from proto.turn import CancelTimer, Effect, Send, SetTimer, Trace
@@ -47,6 +47,9 @@ SPECIAL_INTIDS = 1020
 
 HYPERCALL_REGISTER = {GuestArch.AARCH64: 16, GuestArch.AARCH32: 12}
 """x16, or r12, holds the number of a hypercall."""
+
+REGISTER_MASK = {GuestArch.AARCH64: MASK_64, GuestArch.AARCH32: MASK_32}
+"""What fits into a general register."""
 
 Args = tuple[int, int, int, int, int]
 
@@ -114,6 +117,7 @@ class GuestCpu:
         self.domain = domain
         self.vcpu = vcpu
         self.links: Mapping[str, Program] = domain.image.links
+        self._mask = REGISTER_MASK[domain.spec.arch]
         self.now = 0
         self.pe: NodeId | None = None
         """The PE that holds the bank."""
@@ -181,7 +185,7 @@ class GuestCpu:
         self.running = self.last_generation = generation
         bank.enter(lrs, hcr)
         if result is not None:
-            bank.x[0] = result & MASK_64
+            bank.x[0] = result & self._mask
         if self._fresh:
             self._start()
         elif self._frames:
@@ -365,7 +369,7 @@ class GuestCpu:
     def _call(
         self, reason: ExitReason, immediate: int, args: Args, number: int | None = None
     ) -> Generator[None, Any, int]:
-        registers = tuple(arg & MASK_64 for arg in args)
+        registers = tuple(arg & self._mask for arg in args)
         self.bank.x[: len(registers)] = registers
         register = HYPERCALL_REGISTER[self.domain.spec.arch]
         if number is not None:

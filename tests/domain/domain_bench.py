@@ -4,15 +4,18 @@ import re
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from proto.board import Board
 from proto.devices import PL011, RTC
 from proto.el1 import reset_state
 from proto.gic import GICD, LR, PPI_VIRT_TIMER
-from proto.hypercall import WORD
+from proto.hypercall import WORD, XEN_HYPERCALL, Hypercall
 from proto.ids import DomainId, Incarnation, NodeId, pe_node
 from proto.image import Image
 from proto.messages import (
+    Atomic,
+    AtomicOp,
     BankRead,
     BankWrite,
     Body,
@@ -46,6 +49,16 @@ from services.domain.node import DomainNode
 PRIORITY = 0xA0 >> 3
 LRS = 4
 
+BY_OPERATION = (Hypercall.SCHED_OP, Hypercall.EVENT_CHANNEL_OP)
+"""Hypercalls whose first argument is the operation, and the second the structure."""
+
+SMC64_OF = {
+    Psci.CPU_ON_32: Psci.CPU_ON,
+    Psci.AFFINITY_INFO_32: Psci.AFFINITY_INFO,
+    Psci.SYSTEM_SUSPEND_32: Psci.SYSTEM_SUSPEND,
+}
+"""32-bit function id to the 64-bit one that does the same."""
+
 
 def board(*domains: DomainSpec) -> Board:
     """A board with these domains; domain 0 is added if it is missing."""
@@ -66,6 +79,14 @@ def pending_lr(intid: int, physical: int | None = None) -> int:
     word = LR.VIRTUAL_ID.put(intid) | LR.PRIORITY.put(PRIORITY) | LR.GROUP1
     word |= LR.STATE.put(LR.PENDING)
     return word if physical is None else word | LR.HW | LR.PHYSICAL_ID.put(physical)
+
+
+class HypercallMade(NamedTuple):
+    """A hypercall: its number, its operation if that is an argument, its structure's words."""
+
+    number: Hypercall
+    operation: int | None
+    words: tuple[int, ...]
 
 
 class Wires:
@@ -134,7 +155,7 @@ class FakeXen(Wires):
 
     def __init__(self, spec: DomainSpec, image: Image | None = None) -> None:
         super().__init__(spec, image)
-        fresh = reset_state(GUEST_TEXT, 0, LRS, cntvoff=0)
+        fresh = reset_state(GUEST_TEXT, 0, LRS, 0, spec.arch)
         self.vcpus = [Vcpu(fresh) for _ in range(spec.vcpus)]
         self.vcpus[0].down = False
         self.lines: list[str] = []
@@ -142,7 +163,11 @@ class FakeXen(Wires):
         self.statuses: list[int] = []
         """Exit statuses that its prompts have shown."""
         self.calls: list[tuple[int, ...]] = []
-        self.hypercalls: list[tuple[int, ...]] = []
+        self.hypercalls: list[HypercallMade] = []
+        self.serve: Callable[[HypercallMade], int] = lambda call: 0
+        """Gives a hypercall's answer."""
+        self.shared: dict[int, int] = {}
+        """Words of the pages that the domain shares with Xen and domain 0."""
         self.gicd_writes: list[tuple[int, int]] = []
         self.deactivated: list[int] = []
         self.suspend_answer: int | None = None
@@ -201,7 +226,7 @@ class FakeXen(Wires):
         vcpu = self.vcpus[0]
         assert vcpu.parked
         self._put(0)
-        vcpu.state = reset_state(entry, context_id, LRS, vcpu.state.cntvoff)
+        vcpu.state = reset_state(entry, context_id, LRS, vcpu.state.cntvoff, self.spec.arch)
         vcpu.lrs = (0,) * LRS
         vcpu.parked = False
         vcpu.result = None
@@ -289,6 +314,9 @@ class FakeXen(Wires):
                     self.inject(0, intid)
             case RegRead() | RegWrite() | FifoRead() | FifoWrite():
                 self._device(dst, body)
+            case Atomic(tx, AtomicOp.SWAP, address, value):
+                before, self.shared[address] = self.shared.get(address, 0), value
+                self.send(dst, Reply(tx, before))
 
     def _printed(self, line: str) -> None:
         prompt = re.fullmatch(r"dom\d+ \[(\d+)\]#", line)
@@ -309,13 +337,20 @@ class FakeXen(Wires):
             case ExitReason.HVC if exit_.immediate == 0:
                 self._psci(exit_.vcpu, exit_.args)
             case ExitReason.HVC:
-                addresses = tuple(exit_.args[0] + WORD * index for index in range(3))
-                self._send(exit_.vcpu, GuestLoad(self._next_tx(), addresses))
-                words = self.sent[-1][1].values
-                self.hypercalls.append((exit_.immediate, exit_.number, *words))
-                vcpu.result = 0
+                assert exit_.immediate == XEN_HYPERCALL
+                operation = exit_.args[0] if exit_.number in BY_OPERATION else None
+                words = self._structure(exit_.vcpu, exit_.args[0 if operation is None else 1])
+                call = HypercallMade(Hypercall(exit_.number), operation, words)
+                self.hypercalls.append(call)
+                vcpu.result = to_register(self.serve(call))
             case ExitReason.DATA_ABORT:
                 self._trap(exit_)
+
+    def _structure(self, vcpu: int, address: int) -> tuple[int, ...]:
+        """The first words of a structure in guest memory."""
+        addresses = tuple(address + WORD * index for index in range(3))
+        self._send(vcpu, GuestLoad(self._next_tx(), addresses))
+        return self.sent[-1][1].values
 
     def _trap(self, exit_: VcpuExit) -> None:
         address, _, is_write, value = exit_.args
@@ -332,12 +367,15 @@ class FakeXen(Wires):
         function, x1, x2, x3, _ = args
         vcpu = self.vcpus[caller]
         self.calls.append(args[:4])
-        match function:
+        match SMC64_OF.get(function, function):
+            case Psci.FEATURES:
+                missing = self.suspend_answer == PsciError.NOT_SUPPORTED
+                vcpu.result = to_register(PsciError.NOT_SUPPORTED) if missing else 0
             case Psci.CPU_ON:
                 vcpu.result = to_register(self.cpu_on_answer)
                 if not self.cpu_on_answer:
                     target = self.vcpus[x1]
-                    target.state = reset_state(x2, x3, LRS, 0)
+                    target.state = reset_state(x2, x3, LRS, 0, self.spec.arch)
                     target.down = target.blocked = False
                     target.pending.clear()
             case Psci.CPU_OFF:

@@ -159,7 +159,7 @@ def test_xen_hptool_is_a_hypercall() -> None:
     xen.run_line("xen-hptool cpu-online 3", "cpu 3 online: 0")
     xen.run_line("xen-hptool cpu-melt 3", "usage")
 
-    assert xen.hypercalls == [(0xEA1, 35, 14, 3, 1), (0xEA1, 35, 14, 3, 0)]
+    assert xen.hypercalls == [(35, None, (14, 3, 1)), (35, None, (14, 3, 0))]
 
 
 @pytest.mark.parametrize("line", ["xen-hptool cpu-offline 3", "rtcwake -m mem -s 1"])

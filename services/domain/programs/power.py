@@ -37,6 +37,8 @@ class Way:
     """Set in both arguments."""
     leave_on: bool = False
     """The other vCPUs are left on."""
+    entry: int | None = None
+    """Entry address; None for that of the kernel."""
 
 
 AS_LINUX = Way()
@@ -64,12 +66,19 @@ async def linux_pm_suspend(cpu: GuestCpu, way: Way = AS_LINUX) -> int:
 
 
 @symbol
+async def linux_suspend_supported(cpu: GuestCpu) -> bool:
+    """Whether PSCI_FEATURES has SYSTEM_SUSPEND (Linux, psci_init_system_suspend)."""
+    return await psci(cpu, Psci.FEATURES, native(cpu, Psci.SYSTEM_SUSPEND)) == 0
+
+
+@symbol
 async def linux_system_suspend(cpu: GuestCpu, way: Way = AS_LINUX) -> int:
     """Save the vCPU and call SYSTEM_SUSPEND; gives the signed code of a call that returned."""
     await cpu.irq_disable()
     stop_tick(cpu)
     _save_registers(cpu)
-    entry = cpu.address("linux_cpu_resume") | way.entry_bits | way.junk
+    entry = cpu.address("linux_cpu_resume") if way.entry is None else way.entry
+    entry |= way.entry_bits | way.junk
     function = way.function or native(cpu, Psci.SYSTEM_SUSPEND)
     x0 = await cpu.hvc(PSCI_CALL, function, entry, cpu.domain.spec.context_id | way.junk)
     cpu.trace(GuestReturned(cpu.domain.spec.id, cpu.vcpu, x0))

@@ -13,7 +13,12 @@ from services.domain.guest_cpu import GuestCpu
 from services.domain.programs.console import has_line, printk, take_line
 from services.domain.programs.irq import linux_smp_send_reschedule
 from services.domain.programs.memory import Kernel, kernel, structure
-from services.domain.programs.power import Way, linux_pm_suspend, linux_poweroff
+from services.domain.programs.power import (
+    Way,
+    linux_pm_suspend,
+    linux_poweroff,
+    linux_suspend_supported,
+)
 from services.domain.programs.smp import is_online
 from services.domain.programs.toolstack import sh_xl
 from services.domain.programs.workload import report, total_rounds
@@ -22,6 +27,9 @@ HOTPLUG = {"cpu-online": CpuHotplug.ONLINE, "cpu-offline": CpuHotplug.OFFLINE}
 """Subcommand of xen-hptool to operation."""
 
 ALARM_S_MAX = 1e9
+
+NOWHERE = 0x1000
+"""An address where a guest has no RAM."""
 
 FAILURE = 1
 NOT_FOUND = 127
@@ -73,6 +81,16 @@ async def sh_echo(cpu: GuestCpu, words: list[str]) -> int:
         await linux_pm_suspend(cpu)
         return FAILURE
     printk(cpu, " ".join(words))
+    return 0
+
+
+@symbol
+async def sh_cat(cpu: GuestCpu, words: list[str]) -> int:
+    """`cat /sys/power/state`: the states that the guest can be put into."""
+    if words != ["/sys/power/state"]:
+        printk(cpu, f"cat: {' '.join(words)}: No such file or directory")
+        return FAILURE
+    printk(cpu, "freeze mem" if await linux_suspend_supported(cpu) else "freeze")
     return 0
 
 
@@ -165,11 +183,13 @@ async def sh_work(cpu: GuestCpu, words: list[str]) -> int:
 WAYS = {
     "thumb-entry": Way(entry_bits=THUMB),
     "vcpu-on": Way(leave_on=True),
+    "nowhere": Way(entry=NOWHERE),
     "junk32": Way(function=Psci.SYSTEM_SUSPEND_32, junk=0xDEAD << 32),
 }
 """Word of `suspend-test` to how it calls."""
 
 COMMANDS: dict[str, Callable[[GuestCpu, list[str]], Awaitable[int]]] = {
+    "cat": sh_cat,
     "echo": sh_echo,
     "rtcwake": sh_rtcwake,
     "xen-hptool": sh_xen_hptool,
