@@ -71,6 +71,25 @@ def test_pending_interrupts_fill_the_list_registers() -> None:
     ]
 
 
+def test_the_spi_of_another_domain_is_not_tied_to_the_hardware() -> None:
+    """A guest may make any SPI pending for itself, and deactivates nobody else's with it."""
+    seen: list[object] = []
+
+    async def program(pe: Pe) -> None:
+        vcpu = pe.xen.vcpus[0]
+        pe.lrs = (0, 0)
+        await enabled(pe, vcpu, TTY_SPI, TTY_SPI + 1)
+        await vgic_sync_to_lrs(pe, vcpu)
+        seen.append(entries(pe.lrs))
+        await enabled(pe, vcpu, TTY_SPI + 1)
+        await vgic_clear_pending(pe, vcpu)
+
+    bench = Bench(program, of=board(1, (1, 1)))
+
+    assert seen == [[(TTY_SPI, LR.PENDING, True), (TTY_SPI + 1, LR.PENDING, False)]]
+    assert [entry for entry in bench.gic.log if entry[1] == "write"] == []
+
+
 def test_one_that_the_guest_still_handles_becomes_active_and_pending() -> None:
     """Not a second entry for the same interrupt."""
     seen: list[object] = []

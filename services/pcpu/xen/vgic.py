@@ -109,7 +109,8 @@ async def vgic_sync_to_lrs(pe: Pe, vcpu: Vcpu) -> None:
     evicted: list[int] = []
     left = False
     for priority, intid, source in candidates:
-        if _place(pe, lrs, priority, intid, source, evicted):
+        hardware = guest_of(pe.xen, intid) == vcpu.domain
+        if _place(lrs, (priority, intid, source), hardware, evicted):
             taken.append((intid, source))
         else:
             left = True
@@ -159,13 +160,14 @@ def _identity(lr: int) -> tuple[int, int]:
 
 
 def _place(
-    pe: Pe, lrs: list[int], priority: int, intid: int, source: int, evicted: list[int]
+    lrs: list[int], candidate: tuple[int, int, int], hardware: bool, evicted: list[int]
 ) -> bool:
     """Put one interrupt into the list registers; False if there is no room for it.
 
     One that the guest still handles becomes active and pending, unless the hardware tracks it: then
-    it cannot have come again.
+    it cannot have come again. The hardware tracks what is assigned to the guest's own domain.
     """
+    priority, intid, source = candidate
     for index, lr in enumerate(lrs):
         if LR.STATE.get(lr) and _identity(lr) == (intid, source):
             if not lr & LR.HW:
@@ -182,7 +184,7 @@ def _place(
         | LR.PRIORITY.put(priority)
         | LR.VIRTUAL_ID.put(intid)
         | LR.GROUP1
-        | (LR.HW | LR.PHYSICAL_ID.put(intid) if guest_of(pe.xen, intid) is not None else 0)
+        | (LR.HW | LR.PHYSICAL_ID.put(intid) if hardware else 0)
         | (LR.CPUID.put(source) if intid < SGI_COUNT else 0)
     )
     return True
@@ -277,7 +279,7 @@ async def vgic_clear_pending(pe: Pe, vcpu: Vcpu) -> None:
         (0,) * (len(cells.vgic_pending) + len(cells.sgi_sources)),
     )
     dropped = {LR.PHYSICAL_ID.get(lr) for lr in lrs if LR.STATE.get(lr) and lr & LR.HW}
-    dropped |= {intid for intid in _intids(pending) if guest_of(pe.xen, intid) is not None}
+    dropped |= {intid for intid in _intids(pending) if guest_of(pe.xen, intid) == vcpu.domain}
     for intid in sorted(dropped):
         await pe.write(GICD_VA + GICD.ICACTIVER.word(intid), 1 << intid % 32)
 

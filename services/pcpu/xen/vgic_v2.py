@@ -16,6 +16,7 @@ from proto.messages import AtomicOp
 from proto.platform import GICD_BASE
 from proto.registers import PerIntid, Word
 from services.pcpu.pe import Pe
+from services.pcpu.xen.gic import GICD_VA
 from services.pcpu.xen.gic_v2 import gic_route_irq, gicv2_disable_irq
 from services.pcpu.xen.memory import WORD_BITS, Vcpu
 from services.pcpu.xen.vgic import (
@@ -174,11 +175,18 @@ async def vgic_disable_irq(pe: Pe, vcpu: Vcpu, intid: int) -> None:
 
 
 async def write_ispendr(pe: Pe, access: Access) -> int:
-    """GICD_ISPENDR: inject what is written, SGIs excepted (vgic_set_irqs_pending)."""
+    """GICD_ISPENDR: inject what is written, SGIs excepted (vgic_set_irqs_pending).
+
+    The guest's hardware interrupts become pending in the hardware and come from there: the guest's
+    deactivation must find them active.
+    """
     first = GICD.ISPENDR.first_intid(access.offset)
+    hardware = _hardware(pe, access.vcpu, first, access.value)
+    for intid in hardware:
+        await pe.write(GICD_VA + GICD.ISPENDR.word(intid), 1 << intid % 32)
     for bit in range(32):
         intid = first + bit
-        if not access.value >> bit & 1 or intid < SGI_COUNT:
+        if not access.value >> bit & 1 or intid < SGI_COUNT or intid in hardware:
             continue
         target = access.vcpu
         if intid >= SPI_FIRST:
