@@ -173,6 +173,23 @@ def test_a_xen_timer_stands_in_for_an_armed_unmasked_one(ctl: int, expires: int)
 
 
 @pytest.mark.parametrize(
+    ("cval", "cntvoff", "expires"), [((1 << 64) - 1, 40, INACTIVE), (0, 0, INACTIVE + 1)]
+)
+def test_a_stand_in_knows_never_and_at_once(cval: int, cntvoff: int, expires: int) -> None:
+    """The highest compare value does not wrap round, and the lowest is a deadline."""
+    seen: list[int] = []
+
+    async def program(pe: Pe) -> None:
+        state = msgspec.structs.replace(SAVED, cntv_ctl=ENABLE, cntv_cval=cval, cntvoff=cntvoff)
+        await virt_timer_save(pe, pe.xen.vcpus[0], state)
+        seen.append(await pe.load(pe.xen.virt_timer[0].expires))
+
+    Bench(program)
+
+    assert seen == [expires]
+
+
+@pytest.mark.parametrize(
     ("intid", "writes"), [(RTC_SPI, ["EOIR"]), (RTC_SPI + 100, ["EOIR", "DIR"])]
 )
 def test_xen_drops_the_priority_of_a_guests_interrupt_and_leaves_it_active(

@@ -20,9 +20,14 @@ async def vcpu_vtimer_init(pe: Pe, vcpu: Vcpu, processor: int) -> None:
 
 @symbol
 async def virt_timer_save(pe: Pe, vcpu: Vcpu, state: El1State) -> None:
-    """A vCPU is switched out: a Xen timer takes over if its timer is armed and not masked."""
-    if state.cntv_ctl & timer.ENABLE and not state.cntv_ctl & timer.IMASK:
-        await set_timer(pe, pe.xen.virt_timer[vcpu.index], state.cntv_cval + state.cntvoff)
+    """A vCPU is switched out: a Xen timer takes over if its timer is armed and not masked.
+
+    A compare value that never comes needs none, and one at the very beginning is a deadline too.
+    """
+    armed = state.cntv_ctl & timer.ENABLE and not state.cntv_ctl & timer.IMASK
+    deadline_ns = state.cntv_cval + state.cntvoff
+    if armed and deadline_ns < timer.FOREVER_NS:
+        await set_timer(pe, pe.xen.virt_timer[vcpu.index], max(deadline_ns, INACTIVE + 1))
 
 
 @symbol
