@@ -7,7 +7,7 @@ from xen_bench import Bench, board
 
 from proto.el1 import word_index
 from proto.ids import VcpuIndex
-from proto.psci import SMCCC_VERSION, Affinity, Psci, PsciError
+from proto.psci import SMCCC_VERSION, Affinity, MigrateInfo, Psci, PsciError
 from proto.traces import VpsciCall, VpsciResult
 from services.pcpu.pe import Pe
 from services.pcpu.xen.continue_hypercall import Continuation
@@ -73,6 +73,14 @@ class Calls:
         ((Psci.AFFINITY_INFO, 0, 0), Affinity.ON),
         ((Psci.AFFINITY_INFO, 1, 0), Affinity.OFF),
         ((Psci.AFFINITY_INFO, 9, 0), Affinity.OFF),
+        ((Psci.AFFINITY_INFO, 1 << 24, 0), Affinity.ON),
+        ((Psci.AFFINITY_INFO, 1, 1), Affinity.ON),
+        ((Psci.AFFINITY_INFO, 1 << 8, 1), Affinity.OFF),
+        ((Psci.AFFINITY_INFO, 1 << 8, 2), Affinity.ON),
+        ((Psci.AFFINITY_INFO, 1 << 32, 3), Affinity.OFF),
+        ((Psci.MIGRATE_INFO_TYPE,), MigrateInfo.NOT_NEEDED),
+        ((Psci.FEATURES, Psci.MIGRATE_INFO_TYPE), 0),
+        ((Psci.FEATURES, Psci.CPU_SUSPEND), 0),
         ((Psci.AFFINITY_INFO, 0, 4), PsciError.INVALID_PARAMETERS),
         ((Psci.CPU_ON, 9, ENTRY, 0), PsciError.INVALID_PARAMETERS),
         ((Psci.CPU_ON, 1 << 24, ENTRY, 0), PsciError.INVALID_PARAMETERS),
@@ -100,6 +108,16 @@ def test_cpu_off_marks_the_vcpu_down() -> None:
 
     assert calls.codes == [PsciError.SUCCESS]
     assert calls.flags[DOMU] == VPF_DOWN
+
+
+@pytest.mark.parametrize(("pending", "blocked"), [(0, VPF_BLOCKED), (1 << 27, 0)])
+def test_cpu_suspend_is_a_standby(pending: int, blocked: int) -> None:
+    """It blocks like WFI, also when a power-down was asked for, and never resets the vCPU."""
+    calls = Calls((Psci.CPU_SUSPEND, 1 << 30, ENTRY, 5), pending=pending)
+
+    assert calls.codes == [PsciError.SUCCESS]
+    assert calls.flags[DOMU] == blocked
+    assert calls.resume == (0, 0, 0)
 
 
 def test_system_suspend_is_denied_while_another_vcpu_is_on() -> None:

@@ -8,12 +8,14 @@ from proto.ids import BOOT_CPU
 from proto.image import symbol
 from proto.messages import AtomicOp
 from proto.psci import (
+    AFFINITY_SHIFTS,
     MASK_32,
     MPIDR_MASK_64,
     PSCI_1_1,
     SMCCC_1_1,
     SMCCC_VERSION,
     Affinity,
+    MigrateInfo,
     Psci,
     PsciError,
     is_smc64,
@@ -139,12 +141,32 @@ async def do_psci_cpu_off(pe: Pe, vcpu: Vcpu, args: Args) -> int:
 
 @symbol
 async def do_psci_affinity_info(pe: Pe, vcpu: Vcpu, args: Args) -> int:
-    """AFFINITY_INFO: ON or OFF; a guest never sees ON_PENDING, and no match is OFF."""
-    target = vcpu_of_mpidr(pe, vcpu, args[0])
-    if args[1] > 0 or target is None:
-        return PsciError.INVALID_PARAMETERS if args[1] > 3 else Affinity.OFF
-    flags = await pe.load(pe.xen.vcpu[target.index].pause_flags)
-    return Affinity.OFF if flags & VPF_DOWN else Affinity.ON
+    """AFFINITY_INFO: ON if a vCPU below the affinity instance is; a guest never sees ON_PENDING.
+
+    Fields below the level and bits that are none of an affinity do not count; no match is OFF.
+    """
+    if args[1] >= len(AFFINITY_SHIFTS):
+        return PsciError.INVALID_PARAMETERS
+    mask = MPIDR_MASK_64 & -(1 << AFFINITY_SHIFTS[args[1]])
+    siblings = pe.xen.vcpus_of(vcpu.domain)
+    named = [other for other in siblings if other.number & mask == args[0] & mask]
+    if not named:
+        return Affinity.OFF
+    flags = await pe.load_burst([pe.xen.vcpu[other.index].pause_flags for other in named])
+    return Affinity.OFF if all(flag & VPF_DOWN for flag in flags) else Affinity.ON
+
+
+@symbol
+async def do_psci_cpu_suspend(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """CPU_SUSPEND: a standby whatever state was asked for; the caller goes on behind the call."""
+    await vcpu_block_unless_event_pending(pe, vcpu)
+    return PsciError.SUCCESS
+
+
+@symbol
+async def do_psci_migrate_info_type(pe: Pe, vcpu: Vcpu, args: Args) -> int:
+    """MIGRATE_INFO_TYPE: guests have no Trusted OS."""
+    return MigrateInfo.NOT_NEEDED
 
 
 @symbol
@@ -286,6 +308,9 @@ HANDLERS: dict[int, Handler] = {
     Psci.VERSION: do_psci_version,
     Psci.FEATURES: do_psci_features,
     SMCCC_VERSION: do_smccc_version,
+    Psci.CPU_SUSPEND: do_psci_cpu_suspend,
+    Psci.CPU_SUSPEND_32: do_psci_cpu_suspend,
+    Psci.MIGRATE_INFO_TYPE: do_psci_migrate_info_type,
     Psci.CPU_ON: do_psci_cpu_on,
     Psci.CPU_ON_32: do_psci_cpu_on,
     Psci.CPU_OFF: do_psci_cpu_off,
