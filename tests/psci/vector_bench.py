@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-import msgspec
-
 from bus.world.sim import Outcome, World
 from bus.world.strategies import RandomStrategy
 from deploy.composition import build_nodes
@@ -13,7 +11,9 @@ from deploy.psci.parse import FileCase, read_cases
 from deploy.psci.run import CaseResult, run_in_sim
 from proto.ids import el3_node
 from proto.image import Program
+from proto.node import ProtocolError
 from proto.traces import ScenarioEnded
+from proto.units import MS
 from services.firmware.node import El3
 
 FILE = "file.yaml"
@@ -37,14 +37,19 @@ def play(steps: str, folder: Path, platform: str = "", seed: int = 0) -> CaseRes
     return result
 
 
-def play_on_firmware(steps: str, relinked: Mapping[str, Program], seed: int = 0) -> ScenarioEnded:
-    """How one case ends on firmware with other programs in the place of its own."""
-    (found,) = cases_of(case_text(steps))
+def play_on_firmware(
+    found: FileCase, relinked: Mapping[str, Program], seed: int = 0
+) -> ScenarioEnded | str:
+    """How a case ends on firmware that has other programs in places, or why a node raised."""
     board = board_for(found, seed)
     nodes = build_nodes(board)
     for cpu in board.platform.cpus:
         nodes[el3_node(cpu)] = El3(board, cpu, relinked)
     world = World(nodes, board.platform.latencies, RandomStrategy(seed), lambda turn: None)
-    assert world.run(board.scenario.time_limit_ms * 1_000_000) is Outcome.ENDED
+    try:
+        outcome = world.run(board.scenario.time_limit_ms * MS)
+    except ProtocolError as error:
+        return str(error)
+    assert outcome is Outcome.ENDED
     assert world.ended is not None
-    return msgspec.structs.replace(world.ended)
+    return world.ended
