@@ -4,6 +4,7 @@ import pytest
 from domain_bench import FakeXen
 
 from proto.el1 import THUMB
+from proto.hypercall import Hypercall, SchedOp, ShutdownReason
 from proto.psci import Psci, PsciError
 from proto.scenario import DomainSpec
 from proto.traces import GuestStarted, GuestWork
@@ -128,3 +129,17 @@ def test_affinity_info_is_asked_until_every_vcpu_is_off() -> None:
     assert asked.count(Psci.CPU_OFF) == 2
     assert asked[-1] == Psci.AFFINITY_INFO
     assert xen.calls[len(asked) - 1][1] == 2
+
+
+def test_a_guest_may_suspend_by_hypercall() -> None:
+    """With every vCPU on; it goes on behind the call."""
+    xen = booted()
+    xen.run_line("suspend-test hypercall", "xen: resumed: 0")
+    xen.run(lambda: bool(xen.statuses[1:]))
+
+    assert xen.lines[-2:] == ["xen: suspending", "xen: resumed: 0"]
+    assert xen.hypercalls == [
+        (Hypercall.SCHED_OP, SchedOp.SHUTDOWN, (ShutdownReason.SUSPEND, 0, 0))
+    ]
+    assert xen.statuses == [0, 0]
+    assert Psci.CPU_OFF not in [call[0] for call in xen.calls]

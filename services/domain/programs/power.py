@@ -3,13 +3,13 @@
 from dataclasses import dataclass
 
 from proto.el1 import SYSREGS
-from proto.hypercall import PSCI_CALL
+from proto.hypercall import PSCI_CALL, Hypercall, SchedOp, ShutdownReason
 from proto.image import symbol
 from proto.psci import MASK_64, Psci, error_name, from_register
 from proto.traces import GuestReturned
 from services.domain.guest_cpu import GuestCpu
 from services.domain.programs.console import printk
-from services.domain.programs.memory import Kernel, kernel, saved_register
+from services.domain.programs.memory import Kernel, kernel, saved_register, structure
 from services.domain.programs.smp import (
     EBUSY,
     linux_bring_up_secondaries,
@@ -96,6 +96,24 @@ async def linux_pm_finish(cpu: GuestCpu) -> None:
     cpu.store_word(kernel(Kernel.FROZEN), 0)
     report(cpu)
     printk(cpu, "PM: suspend exit")
+
+
+@symbol
+async def linux_xen_suspend(cpu: GuestCpu) -> int:
+    """SCHEDOP_shutdown with the reason suspend: no resume entry, it goes on behind the call.
+
+    The other vCPUs stay on; Xen stops them. Source: Linux, drivers/xen/manage.c, xen_suspend.
+    """
+    printk(cpu, "xen: suspending")
+    await watchdogd_sleep_hook(cpu)
+    await cpu.irq_disable()
+    reason = structure(cpu, ShutdownReason.SUSPEND)
+    error = await cpu.hypercall(Hypercall.SCHED_OP, SchedOp.SHUTDOWN, reason)
+    check_registers(cpu)
+    await cpu.irq_enable()
+    report(cpu)
+    printk(cpu, f"xen: resumed: {error}")
+    return error
 
 
 @symbol

@@ -18,6 +18,7 @@ from services.domain.programs.power import (
     linux_pm_suspend,
     linux_poweroff,
     linux_suspend_supported,
+    linux_xen_suspend,
 )
 from services.domain.programs.smp import is_online
 from services.domain.programs.toolstack import sh_xl
@@ -145,9 +146,11 @@ async def sh_suspend_test(cpu: GuestCpu, words: list[str]) -> int:
     """`suspend-test WAY`: call SYSTEM_SUSPEND as no Linux would."""
     if len(words) == 2 and words[0] == "vcpu" and words[1].isdecimal():
         return await _suspend_on(cpu, int(words[1]))
+    if words == ["hypercall"]:
+        return FAILURE if await linux_xen_suspend(cpu) else 0
     way = WAYS.get(words[0]) if len(words) == 1 else None
     if way is None:
-        printk(cpu, f"suspend-test: usage: suspend-test {'|'.join(WAYS)}|vcpu N")
+        printk(cpu, f"suspend-test: usage: suspend-test {'|'.join(WAYS)}|hypercall|vcpu N")
         return FAILURE
     await linux_pm_suspend(cpu, way)
     return FAILURE
