@@ -5,6 +5,10 @@ from pathlib import Path
 
 import pytest
 
+from deploy.psci.parse import read_file
+from proto.gic import GICC, GICD, GICH
+from proto.psci import Psci
+from proto.registers import RegisterMap
 from services.monitor.properties import PROPERTIES
 from services.pcpu.xen.suspend import STEPS
 
@@ -23,10 +27,52 @@ SYMBOLS = sorted(
     }
 )
 
+VECTORS = sorted(
+    {
+        (path, case)
+        for path, cases in re.findall(
+            r"`(deploy/vectors/[\w-]+\.yaml)`: ((?:`[\w.-]+`(?:, )?)+)", TEXT
+        )
+        for case in re.findall(r"`([\w.-]+)`", cases)
+    }
+)
 
-def first_cells() -> set[str]:
+STEP_LABELS = {f"S{number}" for number in range(14)} | {f"R{number}" for number in range(10)}
+INVARIANTS = {f"I{number}" for number in range(1, 13)}
+SIMULTANEITY_POINTS = {str(number) for number in range(1, 13)}
+FUNCTIONS = {function.name.removesuffix("_32") for function in Psci}
+REGISTERS = {
+    row.name.rstrip("0123456789") for frame in (GICD, GICC, GICH) for row in RegisterMap(frame).rows
+}
+POWER_DOWN_CONTEXT = {
+    *("x19", "SP_EL2", "DAIF", "TPIDR_EL2", "VBAR_EL2", "SCTLR_EL2", "TCR_EL2", "TTBR0_EL2"),
+    *("MAIR_EL2", "HCR_EL2", "CPTR_EL2", "HSTR_EL2", "MDCR_EL2", "VTCR_EL2", "VTTBR_EL2"),
+    *("VPIDR_EL2", "VMPIDR_EL2", "CNTHCTL_EL2", "CNTVOFF_EL2", "CNTHP_CTL_EL2", "CNTHP_CVAL_EL2"),
+    *("ACTLR_EL2", "GICC", "GICH", "SCTLR_EL1", "ACTLR_EL1", "CPACR_EL1", "TTBR0_EL1", "TTBR1_EL1"),
+    *("TCR_EL1", "MAIR_EL1", "AMAIR_EL1", "VBAR_EL1", "CONTEXTIDR_EL1", "TPIDR_EL1", "ESR_EL1"),
+    *("FAR_EL1", "AFSR0_EL1", "AFSR1_EL1", "ELR_EL1", "SPSR_EL1", "PAR_EL1", "CNTKCTL_EL1"),
+    *("MDSCR_EL1", "CSSELR_EL1", "SP_EL0", "SP_EL1", "TPIDR_EL0", "TPIDRRO_EL0", "CNTV_CTL_EL0"),
+    *("CNTV_CVAL_EL0", "CNTP", "V0", "FPCR", "FPSR", "SVE", "PAuth"),
+}
+"""What a power-down takes from a PE (DDI 0487): each is carried somewhere, or not modelled."""
+
+
+def section(title: str) -> str:
+    """The text under a heading."""
+    found = re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", TEXT, re.M | re.S)
+    assert found is not None, f"there is no section {title}"
+    return found[1]
+
+
+def first_cells(text: str = TEXT) -> set[str]:
     """The first column of every table."""
-    return {line.split("|")[1].strip() for line in TEXT.splitlines() if line.startswith("|")}
+    return {line.split("|")[1].strip() for line in text.splitlines() if line.startswith("|")}
+
+
+def words(cells: set[str]) -> set[str]:
+    """What cells name, with and without a number: a cell may name several registers."""
+    found = {word for cell in cells for word in re.findall(r"\w+", cell)}
+    return found | {word.rstrip("0123456789") for word in found}
 
 
 def defines(path: str, name: str) -> bool:
@@ -53,6 +99,14 @@ def test_named_symbols_exist(path: str, name: str) -> None:
     assert defines(path, name)
 
 
+@pytest.mark.parametrize("path", sorted({path for path, _ in VECTORS}))
+def test_named_vectors_exist(path: str) -> None:
+    """Cases of a file of vectors."""
+    cases = {case.case.id for case in read_file(ROOT / path)}
+
+    assert {case for file, case in VECTORS if file == path} <= cases
+
+
 def test_every_row_names_code_and_test() -> None:
     """A rule without a test would be a claim."""
     rows = [line for line in TEXT.splitlines() if re.match(r"\|.*`services/", line)]
@@ -65,12 +119,39 @@ def test_every_step_label_is_mapped() -> None:
     """Steps and their undos, entry and end of resume."""
     labels = {label for step in STEPS.values() for label in (step.label, step.undo_label) if label}
 
-    assert labels | {"R0", "R9"} <= first_cells()
+    assert labels <= STEP_LABELS
+    assert first_cells() >= STEP_LABELS
 
 
 def test_every_property_is_mapped() -> None:
     """By the name under which it is reported."""
-    assert {kind.name for kind in PROPERTIES} <= first_cells()
+    assert {kind.name for kind in PROPERTIES} | INVARIANTS <= first_cells(section("Invariants"))
+
+
+def test_every_function_of_firmware_is_mapped() -> None:
+    """Each of PSCI's, by the name without its width."""
+    assert first_cells(section("Firmware: functions")) >= FUNCTIONS
+
+
+def test_every_register_of_the_gic_is_mapped() -> None:
+    """Distributor, CPU interface and virtual interface control."""
+    assert words(first_cells()) >= REGISTERS
+
+
+def test_every_register_that_power_takes_is_mapped() -> None:
+    """To where it is carried, or among what is not modelled."""
+    carried = first_cells(section("Context across power-down"))
+    missing = first_cells(section("Not modelled"))
+
+    assert words(carried | missing) >= POWER_DOWN_CONTEXT
+    assert words(carried) & words(missing) & POWER_DOWN_CONTEXT == set()
+
+
+def test_every_simultaneity_point_is_mapped() -> None:
+    """And no other is claimed."""
+    numbers = first_cells(section("Simultaneity points")) - {"Point", "---"}
+
+    assert numbers == SIMULTANEITY_POINTS
 
 
 def test_every_known_bug_test_is_mapped() -> None:
