@@ -3,9 +3,11 @@
 import pytest
 from xen_bench import Bench, board
 
+from proto.gic import PPI_HYP_TIMER
 from proto.ids import CpuIndex
 from proto.image import Program
 from proto.psci import Psci, PsciError
+from proto.timer import ENABLE
 from proto.units import MS
 from services.pcpu.pe import Pe
 from services.pcpu.xen.cpu import cpu_down
@@ -13,6 +15,7 @@ from services.pcpu.xen.errno import ENOMEM
 from services.pcpu.xen.notifier import CpuEvent
 from services.pcpu.xen.setup import start_secondary
 from services.pcpu.xen.smpboot import arch_cpu_die, stop_cpu
+from services.pcpu.xen.time import init_timers
 
 TARGET = CpuIndex(1)
 
@@ -95,6 +98,19 @@ def test_a_secondary_comes_up_in_this_order() -> None:
         "check_local_cpu_errata",
         "idle_loop",
     ]
+
+
+def test_a_cpu_that_comes_up_silences_its_comparator() -> None:
+    """Its state is UNKNOWN after reset: a deadline that it still held would raise the line."""
+
+    async def program(pe: Pe) -> None:
+        pe.set_cnthp(ENABLE, pe.now + MS)
+        await init_timers(pe)
+        await pe.delay(5 * MS)
+
+    log = Bench(program).gic.log
+
+    assert [entry for entry in log if entry[1:3] == ("wire", PPI_HYP_TIMER)] == []
 
 
 def test_a_dying_cpu_says_so_before_cpu_off() -> None:
