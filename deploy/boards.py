@@ -59,6 +59,11 @@ class BoardFolder:
         return self.state.state in ALIVE and not self.is_up
 
     @property
+    def is_of_this_code(self) -> bool:
+        """Whether it was started by the code that now runs; the hub takes no other clients in."""
+        return self.board.code == code_hash()
+
+    @property
     def journal(self) -> Path:
         """Where its journal lies."""
         return Path(self.state.journal)

@@ -26,6 +26,8 @@ Timeout = Annotated[
 
 _PROMPT = re.compile(r"dom\d+ \[\d+\]#")
 _CONSOLE = re.compile(r"(?:dom|tty)?(\d)")
+_INTID = re.compile(r"[0-9]{1,4}")
+"""A GICv2 has 1020 interrupts; what is longer is the name of no device."""
 
 LINE_MAX = 4096
 """Bytes of a line that a terminal gives at once."""
@@ -130,7 +132,7 @@ def _report(answer: OperateResult) -> int:
 
 
 def _source(word: str) -> str | int:
-    return int(word) if word.isdecimal() else word
+    return int(word) if _INTID.fullmatch(word) else word
 
 
 def _milliseconds(seconds: float) -> int:

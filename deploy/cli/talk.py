@@ -33,6 +33,11 @@ def joined(board: BoardFolder) -> Iterator[Client]:
     except (BoardGone, BoardSilent) as error:
         raise NoAnswer(f"{board.name}: {error}; see `torpor status`") from error
     except RefusedByBoard as error:
+        if not board.is_of_this_code:
+            raise UsageError(
+                f"{board.name} was started before the code was changed; "
+                f"`torpor down --board {board.name}` ends it, `torpor up` starts another"
+            ) from error
         raise UsageError(f"{board.name} refuses this command: {error}") from error
 
 

@@ -2,16 +2,17 @@
 
 import json
 from collections.abc import Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 
 import msgspec
 import pytest
 from typer.testing import CliRunner, Result
 
+from bus.client import Client, RefusedByBoard
 from bus.journal import Header, HubEvent, JournalWriter
 from bus.runfolder import BOARD, RunFolder, is_held
-from deploy.boards import choose, known_boards
+from deploy.boards import BoardFolder, choose, known_boards
 from deploy.cli.main import app
 from deploy.loading import UsageError, resolve
 from deploy.supervisor import RunState
@@ -194,6 +195,25 @@ def test_a_board_that_has_ended_is_not_spoken_to(boards: Boards) -> None:
 
     assert "is down (ended); `torpor up` starts another" in refused("xl", "--board", path, "list")
     assert "is down already (ended); `torpor check" in refused("down", "--board", path)
+
+
+def test_a_board_of_other_code_is_not_spoken_to(
+    runs: Path, open_board: Board, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The hub takes no client of other code in; the user hears what that means."""
+
+    def refuse(self: BoardFolder) -> Client:
+        raise RefusedByBoard("its composition is another than the hub's")
+
+    monkeypatch.setattr(BoardFolder, "join", refuse)
+    made = Boards(runs, open_board)
+    with closing(made):
+        made.add("same")
+        assert refused("xl", "list").endswith("its composition is another than the hub's")
+    other = Boards(runs, msgspec.structs.replace(open_board, code="of yesterday"))
+    with closing(other):
+        other.add("other")
+        assert "was started before the code was changed" in refused("irq", "rtc")
 
 
 # -- dead boards

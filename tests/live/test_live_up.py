@@ -135,6 +135,7 @@ def test_a_session(bench: Bench) -> None:
         "console", "dom0"
     )
     assert "drives 35; there are uart (33)" in bench.torpor("irq", "35", code=2)
+    assert "nothing on this board drives 9999" in bench.torpor("irq", "9" * 5000, code=2)
     assert "tty1 (INTID 41)" in bench.torpor("irq", "41")
     assert "rounds, intact" in bench.torpor("console", "dom1", "--line", "work")
     assert "the board is awake" in bench.torpor("wake", "rtc")
