@@ -115,6 +115,15 @@ def test_every_row_names_code_and_test() -> None:
     assert [row for row in rows if "::" not in row] == []
 
 
+def test_every_row_has_the_cells_of_its_heading() -> None:
+    """A cell too few moves the test under another heading."""
+    tables = re.findall(r"(?:^\|.*\n)+", TEXT, re.M)
+
+    assert len(tables) > 20
+    for table in tables:
+        assert len({line.count("|") for line in table.splitlines()}) == 1, table[:60]
+
+
 def test_every_step_label_is_mapped() -> None:
     """Steps and their undos, entry and end of resume."""
     labels = {label for step in STEPS.values() for label in (step.label, step.undo_label) if label}
