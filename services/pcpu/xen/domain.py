@@ -1,6 +1,5 @@
 """Domains and vCPUs: pause, wake, shut down, resume (xen/common/domain.c, sched/core.c)."""
 
-from collections.abc import Awaitable, Callable
 from typing import NamedTuple
 
 from proto.hypercall import Errno, ShutdownReason, Virq
@@ -149,24 +148,10 @@ async def vcpu_unpause(pe: Pe, vcpu: Vcpu) -> None:
 @symbol
 async def domain_pause(pe: Pe, domain: DomainId) -> None:
     """Count one more reason not to run a domain, and wait until none of its vCPUs runs."""
-    await do_domain_pause(pe, domain, vcpu_sleep_sync)
-
-
-@symbol
-async def domain_pause_nosync(pe: Pe, domain: DomainId) -> None:
-    """Count one more reason not to run a domain, without waiting."""
-    await do_domain_pause(pe, domain, vcpu_sleep_nosync)
-
-
-@symbol
-async def do_domain_pause(
-    pe: Pe, domain: DomainId, sleep: Callable[[Pe, Vcpu], Awaitable[None]]
-) -> None:
-    """Count the reason first, then put every vCPU to sleep."""
     before = await pe.fetch_add(pe.xen.domains[domain].pause_count, 1)
     pe.trace(PauseCount(domain, before + 1))
     for vcpu in pe.xen.vcpus_of(domain):
-        await sleep(pe, vcpu)
+        await vcpu_sleep_sync(pe, vcpu)
 
 
 @symbol
