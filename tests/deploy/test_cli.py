@@ -101,7 +101,7 @@ def test_a_group_by_itself_is_help(group: tuple[str, ...]) -> None:
     ("command", "usage"),
     [
         (("run",), "torpor run [OPTIONS] SCENARIO"),
-        (("check",), "torpor check [OPTIONS] JOURNAL"),
+        (("check",), "torpor check [OPTIONS] JOURNAL [OTHER]"),
         (("replay",), "torpor replay [OPTIONS] TAPE|JOURNAL"),
         (("schema",), "torpor schema [OPTIONS] [KIND]"),
         (("journal", "cat"), "torpor journal cat [OPTIONS] JOURNAL"),
