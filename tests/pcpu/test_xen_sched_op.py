@@ -62,6 +62,8 @@ def test_a_watchdog_call_goes_to_the_watchdogs() -> None:
 
     async def program(pe: Pe) -> None:
         assert await sched_op(pe, 1, SchedOp.WATCHDOG, 0, 30) == 1
+        # Both are uint32_t: what stands above does not count.
+        assert await sched_op(pe, 1, SchedOp.WATCHDOG, 1 << 32, 1 << 63 | 30) == 1
 
     Bench(program, of=BOARD, relinked={"domain_watchdog": domain_watchdog})
-    assert calls == [(1, 0, 30)]
+    assert calls == [(1, 0, 30), (1, 0, 30)]

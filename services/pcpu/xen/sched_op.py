@@ -12,6 +12,7 @@ from proto.hypercall import (
 )
 from proto.ids import DomainId
 from proto.image import symbol
+from proto.psci import MASK_32
 from services.pcpu.pe import Pe
 from services.pcpu.xen.domain import domain_shutdown, vcpu_block_unless_event_pending
 from services.pcpu.xen.guest_access import copy_from_guest
@@ -64,8 +65,10 @@ async def sched_remote_shutdown(pe: Pe, vcpu: Vcpu, address: int) -> int:
 
 @symbol
 async def sched_watchdog(pe: Pe, vcpu: Vcpu, address: int) -> int:
-    """SCHEDOP_watchdog: set, pat or stop one of the domain's watchdogs."""
-    timer, timeout_s = await copy_from_guest(pe, vcpu, address, len(SCHED_WATCHDOG))
+    """SCHEDOP_watchdog: set, pat or stop a watchdog of the domain. Both fields have 32 bits."""
+    timer, timeout_s = (
+        field & MASK_32 for field in await copy_from_guest(pe, vcpu, address, len(SCHED_WATCHDOG))
+    )
     error: int = await pe.links["domain_watchdog"](pe, vcpu.domain, timer, timeout_s)
     return error
 
