@@ -416,10 +416,14 @@ class SystemPowerOff(Message, frozen=True):
 
 
 class Rail(Message, frozen=True):
-    """`scp` switches the power of a PE; `pe<N>` passes it on to its own EL3 context."""
+    """`scp` switches the power of a PE; `pe<N>` passes it on to its own EL3 context.
+
+    With `report` the EL3 context answers `scp` by `BlockPowered` when it has lost its power.
+    """
 
     on: bool
     reason: ResetReason = ResetReason.COLD
+    report: bool = False
     link: ClassVar[str] = "power"
 
 
@@ -435,7 +439,10 @@ class BlockPower(Message, frozen=True):
 
 
 class BlockPowered(Message, frozen=True):
-    """A block reports that it has reached the asked power state."""
+    """A block reports that it has reached the asked power state.
+
+    So does an EL3 context that has lost its power, if `Rail` asked for it.
+    """
 
     block: NodeId
     on: bool

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 
 from proto.board import Board
-from proto.ids import BoardNs, CpuIndex, NodeId, el3_node
+from proto.ids import SCP, BoardNs, CpuIndex, NodeId, el3_node
 from proto.image import Image, Program
-from proto.messages import Abort, FifoData, PointRelease, Rail, Replies, Reply, Smc
+from proto.messages import Abort, BlockPowered, FifoData, PointRelease, Rail, Replies, Reply, Smc
 from proto.node import ProtocolError
 from proto.platform import FIRMWARE_TEXT
-from proto.turn import Effect, Envelope
+from proto.turn import Effect, Envelope, Send
 from services.firmware.bl31 import bl31_entrypoint, smc_handler64
 from services.firmware.context import El3Context
 from services.firmware.memory import FirmwareMemory
@@ -44,7 +44,7 @@ class El3:
         """The rail, an SMC, or the answer to a transaction."""
         body = envelope.body
         if isinstance(body, Rail):
-            return self._power_up(now, body) if body.on else self._power_down()
+            return self._power_up(now, body) if body.on else self._power_down(body)
         context = self._context
         if context is None:
             if isinstance(body, ANSWERS):
@@ -80,11 +80,11 @@ class El3:
         context.boot(bl31_entrypoint(context, rail.reason))
         return context.end()
 
-    def _power_down(self) -> Sequence[Effect]:
+    def _power_down(self, rail: Rail) -> Sequence[Effect]:
         """Everything the context held is gone; only its transaction numbers go on."""
         if self._context is None:
             raise ProtocolError(f"{self.id} has no power to lose")
         self._context.discard()
         self._last_tx = self._context.last_tx
         self._context = None
-        return ()
+        return (Send(SCP, BlockPowered(self.id, False)),) if rail.report else ()

@@ -105,6 +105,7 @@ class Scp:
         self._wake_lines: dict[int, bool] = {}
         self._gic_requests: dict[int, bool] = {}
         self._blocks_due: dict[NodeId, bool] = {}
+        """Who still has to report, and what: blocks, and EL3 contexts at a reset."""
         self._late_abandon = board.platform.late_abandon
         self._sleep_tx: dict[CpuIndex, int] = {}
         """Transactions of the WFIs that an interrupt may still end."""
@@ -145,8 +146,7 @@ class Scp:
         handler = self._handlers.get(type(body))
         if handler is None:
             raise ProtocolError(f"scp cannot take {body} from {envelope.id.src}")
-        late = self._mode in DEAF and type(body) not in (BlockPowered, PowerHold)
-        if late or self._sent_before_reset(envelope.id.src):
+        if self._mode in DEAF and type(body) not in (BlockPowered, PowerHold):
             self._remember(body, envelope.id.src)
             return ()
         return handler(now, body, envelope.id.src)
@@ -292,15 +292,19 @@ class Scp:
     def _on_system_reset(self, now: BoardNs, body: SystemReset, src: NodeId) -> list[Effect]:
         self._mode = SystemMode.RESET_FALLING
         self._boot = "warm-boot" if body.warm else "cold-boot"
-        return [*self._cut_everything(), *self._switch_blocks(False, reset=True)]
+        powered = [cpu for cpu, state in self._pes.items() if HW_STATES[state] is not HwState.OFF]
+        effects = [*self._cut_everything(report=True), *self._switch_blocks(False, reset=True)]
+        # A PE that has not seen its power go yet still writes to memory and to the GIC.
+        self._blocks_due |= dict.fromkeys(map(el3_node, powered), False)
+        return effects
 
-    def _cut_everything(self) -> list[Effect]:
-        """Every rail goes off, whatever it was doing."""
+    def _cut_everything(self, report: bool = False) -> list[Effect]:
+        """Every rail goes off, whatever it was doing; EL3 may have to `report` that it has."""
         effects: list[Effect] = [CancelTimer("system")]
         for cpu, state in self._pes.items():
             effects += [CancelTimer(f"up.pe{cpu}"), CancelTimer(f"cut.pe{cpu}")]
             if HW_STATES[state] is not HwState.OFF:
-                effects.append(Send(pe_node(cpu), Rail(False)))
+                effects.append(Send(pe_node(cpu), Rail(False, report=report)))
             if (state, PeEvent.WAKE) in PE_TRANSITIONS:
                 effects.append(Send(GICD_NODE, WakeRequests(cpu, WakeEnable.NONE)))
             self._pes[cpu] = PeState.OFF
@@ -321,13 +325,6 @@ class Scp:
         self._move(BOOT_CPU, PeEvent.RELEASED)
         rail = Send(pe_node(BOOT_CPU), Rail(True, ResetReason.COLD))
         return [rail, *_shown(self._boot), *_shown("on")]
-
-    def _sent_before_reset(self, src: NodeId) -> bool:
-        """Whether the sender has had no power since the last reset: its message is older."""
-        if not self._boot or not src.startswith("el3."):
-            return False
-        cpu = next(cpu for cpu in self._pes if el3_node(cpu) == src)
-        return HW_STATES[self._pes[cpu]] is HwState.OFF
 
     def _remember(self, body: object, src: NodeId) -> None:
         """Lines keep their level while nobody obeys them."""

@@ -4,7 +4,7 @@ import pytest
 from firmware_bench import board
 
 from proto.ids import BoardNs, NodeId
-from proto.messages import Eret, Load, PowerOn, Rail, Replies, Reply, ResetReason, Smc
+from proto.messages import BlockPowered, Eret, Load, PowerOn, Rail, Replies, Reply, ResetReason, Smc
 from proto.node import ProtocolError
 from proto.psci import Affinity, Psci
 from proto.turn import Envelope, MessageId, Send, SetTimer
@@ -32,6 +32,15 @@ def test_transaction_numbers_go_on_over_a_power_cycle():
     assert second.tx > first.tx
     assert give(el3, Reply(first.tx, Affinity.ON_PENDING), "dram") == []
     assert give(el3, Reply(second.tx, Affinity.ON_PENDING), "dram") != []
+
+
+def test_the_loss_of_power_is_reported_if_the_rail_asks_for_it():
+    """At a reset the power controller waits for it; otherwise nobody is told."""
+    el3 = El3(board(), 1)
+    give(el3, WARM)
+    assert give(el3, Rail(False)) == []
+    give(el3, WARM)
+    assert give(el3, Rail(False, report=True)) == [BlockPowered(el3.id, False)]
 
 
 def test_without_power_late_answers_are_dropped():

@@ -4,8 +4,10 @@ import pytest
 from firmware_bench import LATENCIES
 from test_firmware_scp import Driver
 
+from proto.ids import el3_node
 from proto.messages import (
     BlockPower,
+    BlockPowered,
     CpuFreeze,
     CpuSleep,
     PowerHold,
@@ -36,6 +38,13 @@ def with_pe_1():
     driver.give(PowerOn(1, 1))
     driver.fire("up.pe1")
     return driver
+
+
+def dead(driver, *cpus):
+    """EL3 of these PEs reports that its power is gone; gives the effects of the last report."""
+    for cpu in cpus:
+        effects = driver.give(BlockPowered(el3_node(cpu), False), el3_node(cpu))
+    return effects
 
 
 def hw_state(driver, cpu=1):
@@ -127,25 +136,36 @@ def test_reset_while_pes_sleep():
     out = driver.give(SystemReset())
 
     assert [e for e in out if e.dst == "pe0" or e.dst == "pe1"] == [
-        Send("pe0", Rail(False)),
-        Send("pe1", Rail(False)),
+        Send("pe0", Rail(False, report=True)),
+        Send("pe1", Rail(False, report=True)),
     ]
     assert out.index(ENOUGH) < out.index(Send("gicd", BlockPower(False, True)))
     assert driver.give(WAKE_1, "gicd") == []
+    dead(driver, 0, 1)
     driver.blocks(False)
     assert driver.blocks(True)[0] == Send("pe0", Rail(True, ResetReason.COLD))
 
 
 def test_what_was_sent_before_a_reset_is_too_late():
-    """A PE without power since the reset asks for nothing; one that runs is heard."""
+    """Until its power is gone a PE asks for nothing any more; after the boot PE 0 is heard."""
     driver = with_pe_1()
     driver.give(SystemReset())
-    driver.blocks(False)
-    driver.blocks(True)
 
     assert driver.give(PowerOff(1), "el3.pe1") == []
     assert driver.give(PowerOn(5, 2), "el3.pe1") == []
+    dead(driver, 0, 1)
+    driver.blocks(False)
+    driver.blocks(True)
     assert driver.give(PowerOn(6, 1)) == [Send("el3.pe0", Reply(6, 0))]
+
+
+def test_a_reset_waits_until_every_pe_has_lost_its_power():
+    """A PE that has not seen its power go could still write to what the boot sets up."""
+    driver = with_pe_1()
+    driver.give(SystemReset())
+    dead(driver, 0)
+    assert driver.blocks(False) == []
+    assert dead(driver, 1) == [Send(block, BlockPower(True)) for block in ("gicd", "uart", "iommu")]
 
 
 def test_a_second_sleep_is_a_fault():
