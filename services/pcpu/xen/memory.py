@@ -14,7 +14,7 @@ from proto.devices import IPMMU
 from proto.el1 import words
 from proto.ids import CpuIndex, DomainId, NodeId, VcpuIndex, domain_node
 from proto.platform import XEN_DATA
-from proto.scenario import GuestArch, Role
+from proto.scenario import DomainSpec, GuestArch, Role
 
 XEN_VIRT_OFFSET = 0x0A00_0000_0000
 """Distance between a physical address and Xen's virtual address of it (directmap and fixmap)."""
@@ -313,30 +313,51 @@ class Vcpu:
     suspend_allowed: bool = True
 
 
+def _lengths(board: Board) -> dict[str, int]:
+    """How many cells each array of the tables above has on this board."""
+    platform = board.platform
+    vcpus = sum(spec.vcpus for spec in board.scenario.domains)
+    return {
+        "el2_registers": len(EL2_REGISTERS),
+        "intid_words": platform.intids // 32,
+        "intid_bytes": platform.intids // 4,
+        "intid_halves": platform.intids // 16,
+        "vgic_words": -(-platform.intids // WORD_BITS),
+        "vgic_bytes": platform.intids // 8,
+        "private_bytes": 32 // 8,
+        "sgi_bytes": 16 // 8,
+        "context": words(platform.list_registers),
+        "evtchn_ports": EVTCHN_PORTS,
+        "watchdogs": NR_DOMAIN_WATCHDOG_TIMERS,
+        "conring_words": CONRING_SIZE // CELL_BYTES,
+        "ipmmu_registers": len(IPMMU.CONTEXT) + len(IPMMU.MICRO_TLBS),
+        "cpus": platform.pes,
+        "vcpus": vcpus,
+        "tasklets": 1 + platform.pes + vcpus,
+    }
+
+
+def _vcpu(spec: DomainSpec, index: int, number: VcpuIndex) -> Vcpu:
+    """One vCPU of a domain as the scenario describes it."""
+    return Vcpu(
+        index,
+        DomainId(spec.id),
+        number,
+        domain_node(DomainId(spec.id)),
+        spec.role is Role.HARDWARE,
+        spec.is_control,
+        spec.arch,
+        spec.suspend_allowed,
+    )
+
+
 class XenMemory:
     """The layout of Xen's data for one board."""
 
     def __init__(self, board: Board) -> None:
         platform = board.platform
         layout = Layout(XEN_DATA + XEN_VIRT_OFFSET)
-        sizes = {
-            "el2_registers": len(EL2_REGISTERS),
-            "intid_words": platform.intids // 32,
-            "intid_bytes": platform.intids // 4,
-            "intid_halves": platform.intids // 16,
-            "vgic_words": -(-platform.intids // WORD_BITS),
-            "vgic_bytes": platform.intids // 8,
-            "private_bytes": 32 // 8,
-            "sgi_bytes": 16 // 8,
-            "context": words(platform.list_registers),
-            "evtchn_ports": EVTCHN_PORTS,
-            "watchdogs": NR_DOMAIN_WATCHDOG_TIMERS,
-            "conring_words": CONRING_SIZE // CELL_BYTES,
-            "ipmmu_registers": len(IPMMU.CONTEXT) + len(IPMMU.MICRO_TLBS),
-            "cpus": platform.pes,
-            "vcpus": sum(spec.vcpus for spec in board.scenario.domains),
-            "tasklets": 1 + platform.pes + sum(spec.vcpus for spec in board.scenario.domains),
-        }
+        sizes = _lengths(board)
         self.system = SystemCells(layout, "xen", sizes)
         self.page_table = PageTableCells(layout, "xen_pgtable")
         self.stop_machine = StopMachineCells(layout, "stopmachine_data")
@@ -345,30 +366,20 @@ class XenMemory:
         self.gic = GicCells(layout, "gicv2_context", sizes)
         self.percpu = tuple(PerCpuCells(layout, f"percpu[{cpu}]", sizes) for cpu in platform.cpus)
         self.domains: dict[DomainId, DomainCells] = {}
-        self.vcpus: tuple[Vcpu, ...] = ()
+        vcpus: list[Vcpu] = []
         cells: list[VcpuCells] = []
         for spec in sorted(board.scenario.domains, key=lambda spec: spec.id):
             domain = DomainId(spec.id)
             self.domains[domain] = DomainCells(layout, f"domain[{domain}]", sizes)
             for number in range(spec.vcpus):
-                vcpu = Vcpu(
-                    len(cells),
-                    domain,
-                    VcpuIndex(number),
-                    domain_node(domain),
-                    spec.role is Role.HARDWARE,
-                    spec.is_control,
-                    spec.arch,
-                    spec.suspend_allowed,
-                )
-                self.vcpus += (vcpu,)
+                vcpus.append(_vcpu(spec, len(cells), VcpuIndex(number)))
                 cells.append(VcpuCells(layout, f"vcpu[{domain}][{number}]", sizes))
+        self.vcpus = tuple(vcpus)
         self.vcpu = tuple(cells)
+        each = [f"[{vcpu.domain}][{vcpu.number}]" for vcpu in vcpus]
         self.s_timer = tuple(TimerCells(layout, f"s_timer[{cpu}]") for cpu in platform.cpus)
         """CPU to the timer that ends its time slice."""
-        self.virt_timer = tuple(
-            TimerCells(layout, f"virt_timer[{vcpu.domain}][{vcpu.number}]") for vcpu in self.vcpus
-        )
+        self.virt_timer = tuple(TimerCells(layout, f"virt_timer{of}") for of in each)
         """vCPU index to the timer that stands in for its virtual timer."""
         self.watchdog = {
             domain: WatchdogCells(layout, f"watchdog[{domain}]", sizes) for domain in self.domains
@@ -383,18 +394,12 @@ class XenMemory:
         watchdogs = (timer for timers in self.watchdog_timer.values() for timer in timers)
         self.timers = (*self.s_timer, *self.virt_timer, *watchdogs)
         """All timers, in the order of their indexes."""
-        self.continue_info = tuple(
-            ContinueCells(layout, f"continue_info[{vcpu.domain}][{vcpu.number}]")
-            for vcpu in self.vcpus
-        )
+        self.continue_info = tuple(ContinueCells(layout, f"continue_info{of}") for of in each)
         self.suspend_tasklet = TaskletCells(layout, "suspend_tasklet")
         self.stopmachine_tasklet = tuple(
             TaskletCells(layout, f"stopmachine_tasklet[{cpu}]") for cpu in platform.cpus
         )
-        self.continue_tasklet = tuple(
-            TaskletCells(layout, f"continue_tasklet[{vcpu.domain}][{vcpu.number}]")
-            for vcpu in self.vcpus
-        )
+        self.continue_tasklet = tuple(TaskletCells(layout, f"continue_tasklet{of}") for of in each)
         self.tasklets = (self.suspend_tasklet, *self.stopmachine_tasklet, *self.continue_tasklet)
         """All tasklets, in the order of their indexes."""
         self.rcu = RcuCells(layout, "rcu_ctrlblk")
