@@ -25,6 +25,7 @@ from proto.messages import (
     FifoRead,
     FifoWrite,
     GuestLoad,
+    GuestStore,
     RegRead,
     RegWrite,
     Reply,
@@ -68,6 +69,7 @@ def board(*domains: DomainSpec) -> Board:
         name="test",
         title="",
         suspend_steps=(),
+        xl_resume=True,
     )
     scenario = Scenario(name="test", domains=domains, steps=())
     platform = Platform(name="test", clusters=(4,), list_registers=LRS)
@@ -92,9 +94,11 @@ class HypercallMade(NamedTuple):
 class Wires:
     """A domain node with nothing around it: what is sent to it, and what comes of that."""
 
-    def __init__(self, spec: DomainSpec, image: Image | None = None) -> None:
+    def __init__(
+        self, spec: DomainSpec, image: Image | None = None, others: Sequence[DomainSpec] = ()
+    ) -> None:
         self.spec = spec
-        self.node = DomainNode(board(spec), DomainId(spec.id), image)
+        self.node = DomainNode(board(spec, *others), DomainId(spec.id), image)
         self.now = 0
         self.timers: dict[str, int] = {}
         self.sent: list[tuple[NodeId, Body]] = []
@@ -153,8 +157,10 @@ class Vcpu:
 class FakeXen(Wires):
     """Runs the guest: vCPU n on PE n, PSCI, a little vGIC, a serial port and an RTC."""
 
-    def __init__(self, spec: DomainSpec, image: Image | None = None) -> None:
-        super().__init__(spec, image)
+    def __init__(
+        self, spec: DomainSpec, image: Image | None = None, others: Sequence[DomainSpec] = ()
+    ) -> None:
+        super().__init__(spec, image, others)
         fresh = reset_state(GUEST_TEXT, 0, LRS, 0, spec.arch)
         self.vcpus = [Vcpu(fresh) for _ in range(spec.vcpus)]
         self.vcpus[0].down = False
@@ -220,6 +226,11 @@ class FakeXen(Wires):
         self.vcpus[vcpu].blocked = False
         if self.vcpus[vcpu].running:
             self._send(vcpu, VcpuKick(vcpu, self.generation_of(vcpu)))
+
+    def store(self, address: int, *words: int) -> None:
+        """Write words into guest memory, as Xen answers a hypercall."""
+        addresses = tuple(address + WORD * index for index in range(len(words)))
+        self._send(0, GuestStore(self._next_tx(), addresses, words))
 
     def resume_at_entry(self, entry: int, context_id: int) -> None:
         """End a parked SYSTEM_SUSPEND with a start at the resume entry."""

@@ -8,18 +8,26 @@ from proto.hypercall import (
     SHARED_PENDING,
     STORE_PORT,
     STORE_SHUTDOWN,
+    WORD,
+    DomInfo,
     Errno,
+    EvtchnOp,
     Hypercall,
     SchedOp,
     ShutdownReason,
+    Sysctl,
+    Virq,
 )
-from proto.platform import SHARED_INFO, SHARED_SIZE, XENSTORE
+from proto.platform import DOMAINS_MAX, SHARED_INFO, SHARED_SIZE, XENSTORE
 from proto.psci import Psci, PsciError
-from proto.scenario import DomainSpec
+from proto.scenario import DomainSpec, Role
 from proto.units import MS, S
+from services.domain.programs.libxc import BUFFER_OFFSET
+from services.domain.programs.memory import HYPERCALL_PAGES
 
 PENDING = SHARED_INFO + SHARED_SIZE + SHARED_PENDING
 CONTROL_SHUTDOWN = XENSTORE + SHARED_SIZE + STORE_SHUTDOWN
+DOM_EXC_PORT = 20
 TIMER = 1
 """Id of the watchdog that the fake Xen gives out."""
 
@@ -151,6 +159,78 @@ def test_a_suspend_that_is_refused_brings_the_watchdog_back() -> None:
     waited(xen, 20 * MS)
 
     assert patted(xen) == [(0, 2), (TIMER, 0), (0, 2)]
+
+
+def domain_0(flags: dict[int, int]) -> FakeXen:
+    """Domain 0 of a board with domain 1, whose flags Xen gives out; port 20 is VIRQ_DOM_EXC's."""
+    xen = FakeXen(DomainSpec(id=0, role=Role.HARDWARE), others=(DomainSpec(id=1, name="web"),))
+
+    def serve(call: HypercallMade) -> int:
+        if call.operation == EvtchnOp.BIND_VIRQ:
+            assert call.words[0] == Virq.DOM_EXC
+            xen.store(HYPERCALL_PAGES + 2 * WORD, DOM_EXC_PORT)
+        elif call[::2] == (Hypercall.SYSCTL, (Sysctl.GETDOMAININFOLIST, 0, DOMAINS_MAX)):
+            rows = [(domain, bits, 1, 0, 32, 0) for domain, bits in flags.items()]
+            xen.store(HYPERCALL_PAGES + BUFFER_OFFSET, *(word for row in rows for word in row))
+            xen.store(HYPERCALL_PAGES + 4 * WORD, len(rows))
+        return 0
+
+    xen.serve = serve
+    xen.boot()
+    return xen
+
+
+def dom_exc(xen: FakeXen) -> list[str]:
+    """Raise VIRQ_DOM_EXC; gives the log of the domain called web after that."""
+    xen.shared[SHARED_INFO + SHARED_PENDING] = 1 << DOM_EXC_PORT
+    xen.inject(0, EVTCHN_PPI)
+    waited(xen, 20 * MS)
+    seen, prompts = len(xen.lines), len(xen.statuses)
+    xen.type("cat /var/log/xen/xl-web.log")
+    xen.run(lambda: len(xen.statuses) > prompts)
+    return xen.lines[seen + 1 :]
+
+
+def test_domain_0_hears_of_domains_that_shut_down() -> None:
+    """Each shutdown is in the log of xl's daemon once; a resume makes the next one news."""
+    flags = {0: DomInfo.RUNNING, 1: DomInfo.RUNNING}
+    xen = domain_0(flags)
+    begun = ["Waiting for domain web (domid 1) to die"]
+    assert dom_exc(xen) == begun
+
+    flags[1] = DomInfo.SHUTDOWN | ShutdownReason.SUSPEND << DomInfo.SHUTDOWN_SHIFT
+    suspended = ["Domain 1 has shut down, reason code 2 0x2", "Domain has suspended."]
+    assert dom_exc(xen) == begun + suspended
+    assert dom_exc(xen) == begun + suspended
+
+    xen.run_line("xl resume web", "xl resume web")
+    waited(xen, 20 * MS)
+    assert dom_exc(xen) == begun + suspended + suspended
+    flags[1] = DomInfo.RUNNING
+    assert dom_exc(xen) == begun + suspended + suspended
+
+    flags[1] = DomInfo.SHUTDOWN | ShutdownReason.POWEROFF << DomInfo.SHUTDOWN_SHIFT
+    assert dom_exc(xen)[5:] == [
+        "Domain 1 has shut down, reason code 0 0x0",
+        "Action for shutdown reason code 0 is preserve",
+    ]
+
+
+def test_without_a_port_domain_0_hears_nothing_and_says_so() -> None:
+    """The boot goes on."""
+    xen = FakeXen(DomainSpec(id=0, role=Role.HARDWARE))
+    xen.serve = lambda call: -Errno.ENOSPC
+    xen.boot()
+
+    error = -Errno.ENOSPC
+    assert f"xenstored: failed to bind to domain exceptional IRQ: {error}" in xen.lines
+
+
+@pytest.mark.parametrize("name", ["web", "Domain-0", "nobody"])
+def test_only_domain_0_has_logs_and_only_of_others(name: str) -> None:
+    """There is no daemon for domain 0, for a domain there is none of, or in another domain."""
+    xen = booted(DomainSpec(id=1, name="web"))
+    xen.run_line(f"cat /var/log/xen/xl-{name}.log", "No such file or directory")
 
 
 def test_the_structure_of_a_call_lies_in_the_page_of_its_vcpu() -> None:

@@ -155,6 +155,7 @@ def test_the_shell_echoes_and_answers() -> None:
 def test_xen_hptool_is_a_hypercall() -> None:
     """HVC #0xEA1, x16 = 35 (sysctl), and a structure: operation, CPU and its action."""
     xen = booted(DOM0)
+    xen.hypercalls.clear()
     xen.run_line("xen-hptool cpu-offline 3", "cpu 3 offline: 0")
     xen.run_line("xen-hptool cpu-online 3", "cpu 3 online: 0")
     xen.run_line("xen-hptool cpu-melt 3", "usage")

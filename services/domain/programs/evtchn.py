@@ -14,3 +14,6 @@ async def linux_evtchn_interrupt(cpu: GuestCpu) -> None:
     pending = await cpu.swap_shared(address, 0)
     if pending & 1 << STORE_PORT:
         cpu.store_word(kernel(Kernel.STORE_CHANGED), 1)
+    dom_exc = cpu.load_word(kernel(Kernel.DOM_EXC_PORT))
+    if dom_exc and pending & 1 << dom_exc:
+        cpu.store_word(kernel(Kernel.DOMAINS_CHANGED), 1)

@@ -25,6 +25,7 @@ from services.domain.programs.tick import start_tick
 from services.domain.programs.watchdogd import watchdog_due, watchdogd_pat
 from services.domain.programs.workload import kernel_registers, linux_workload_round, prepare
 from services.domain.programs.xenbus import linux_shutdown_handler, store_changed
+from services.domain.programs.xl_monitor import domains_changed, xenstored_start, xl_daemons
 
 BOOT_VCPU = 0
 
@@ -42,6 +43,7 @@ async def linux_start(cpu: GuestCpu, x0: int) -> None:
     start_tick(cpu)
     await cpu.irq_enable()
     await linux_bring_up_secondaries(cpu)
+    await xenstored_start(cpu)
     printk(cpu, f"dom{cpu.domain.spec.id}: up, {online_count(cpu)} vCPUs")
     prompt(cpu, 0)
     await linux_idle(cpu)
@@ -85,6 +87,9 @@ async def linux_idle(cpu: GuestCpu) -> None:
         elif cpu.vcpu == BOOT_VCPU and store_changed(cpu):
             await cpu.irq_enable()
             await linux_shutdown_handler(cpu)
+        elif cpu.vcpu == BOOT_VCPU and domains_changed(cpu):
+            await cpu.irq_enable()
+            await xl_daemons(cpu)
         elif cpu.vcpu == BOOT_VCPU and watchdog_due(cpu):
             await cpu.irq_enable()
             await watchdogd_pat(cpu)

@@ -22,6 +22,11 @@ SAVED_REGISTERS = GUEST_TEXT + 0x60_0000
 HYPERCALL_PAGES = GUEST_TEXT + 0x70_0000
 """A page for each vCPU's hypercall structures."""
 
+DAEMON_LOGS = GUEST_TEXT + 0x80_0000
+"""A page for each domain: what its daemon of xl has seen."""
+
+LOG_WORDS = PAGE_BYTES // WORD_BYTES
+
 PATTERN_WORDS = 16
 TICKET_SLOTS = 64
 RECEIVED_BYTES = 1024
@@ -45,6 +50,10 @@ class Kernel(IntEnum):
     """The store's event has come and nobody has looked at the store yet."""
     SUSPEND_ON = auto()
     """vCPU that was asked to suspend the domain, plus one."""
+    DOM_EXC_PORT = auto()
+    """Port of VIRQ_DOM_EXC; 0 in domains that do not hear of others."""
+    DOMAINS_CHANGED = auto()
+    """VIRQ_DOM_EXC has come and nobody has looked at the domains yet."""
     WATCHDOG_ID = auto()
     """Id of the daemon's watchdog; 0 while it has none."""
     WATCHDOG_DUE = auto()
@@ -93,6 +102,11 @@ def ticket_slot(ticket: int) -> int:
 def received_byte(position: int) -> int:
     """Address of the word that holds the console's received byte of this number."""
     return RECEIVED + WORD_BYTES * (position % RECEIVED_BYTES)
+
+
+def log_word(domain: int, index: int) -> int:
+    """Address of a word of the log about a domain."""
+    return DAEMON_LOGS + PAGE_BYTES * domain + WORD_BYTES * index
 
 
 def structure(cpu: GuestCpu, *words: int) -> int:

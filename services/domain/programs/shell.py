@@ -1,5 +1,6 @@
 """The shell on the guest's boot vCPU: the few commands a suspend test types."""
 
+import re
 from collections.abc import Awaitable, Callable
 
 from proto.devices import RTC
@@ -23,9 +24,13 @@ from services.domain.programs.power import (
 from services.domain.programs.smp import is_online
 from services.domain.programs.toolstack import sh_xl
 from services.domain.programs.workload import report, total_rounds
+from services.domain.programs.xl_monitor import log_lines
 
 HOTPLUG = {"cpu-online": CpuHotplug.ONLINE, "cpu-offline": CpuHotplug.OFFLINE}
 """Subcommand of xen-hptool to operation."""
+
+LOG_PATH = re.compile(r"/var/log/xen/xl-(?P<name>.+)\.log")
+"""Where a daemon of xl writes what became of its domain."""
 
 ALARM_S_MAX = 1e9
 
@@ -87,12 +92,16 @@ async def sh_echo(cpu: GuestCpu, words: list[str]) -> int:
 
 @symbol
 async def sh_cat(cpu: GuestCpu, words: list[str]) -> int:
-    """`cat /sys/power/state`: the states that the guest can be put into."""
-    if words != ["/sys/power/state"]:
-        printk(cpu, f"cat: {' '.join(words)}: No such file or directory")
-        return FAILURE
-    printk(cpu, "freeze mem" if await linux_suspend_supported(cpu) else "freeze")
-    return 0
+    """`cat FILE`: the states that the guest can be put into, or the log of a daemon of xl."""
+    path = " ".join(words)
+    lines: list[str] = []
+    if path == "/sys/power/state":
+        lines = ["freeze mem" if await linux_suspend_supported(cpu) else "freeze"]
+    elif log := LOG_PATH.fullmatch(path):
+        lines = log_lines(cpu, log["name"])
+    for line in lines or [f"cat: {path}: No such file or directory"]:
+        printk(cpu, line)
+    return 0 if lines else FAILURE
 
 
 @symbol

@@ -13,6 +13,7 @@ from services.domain.programs.libxc import (
     xc_domain_getinfolist,
     xs_write_shutdown,
 )
+from services.domain.programs.xl_monitor import expect_another_shutdown
 from services.domain.programs.xl_utils import (
     BAD_USAGE,
     ERROR_FAIL,
@@ -58,6 +59,7 @@ async def main_resume(cpu: GuestCpu, words: list[str], options: str) -> int:
     if domain is None:
         return FAILURE
     if await domain_exists(cpu, domain):
+        expect_another_shutdown(cpu, domain)
         error = await domctl(cpu, Domctl.RESUMEDOMAIN, domain)
         what = "xc_domain_resume failed"
         _report(cpu, "libxl_dom_suspend.c:domain_resume_done", domain, what, error)
