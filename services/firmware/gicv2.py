@@ -19,6 +19,7 @@ GICC_CTLR_BYPASS_DISABLE = 0b1111 << 5
 """FIQBypDisGrp0, IRQBypDisGrp0, FIQBypDisGrp1, IRQBypDisGrp1."""
 
 ALL_GROUP_1 = 0xFFFF_FFFF
+ALL_PRIORITIES = 0xFF
 
 
 @symbol
@@ -43,7 +44,11 @@ async def gicv2_pcpu_distif_init(el3: El3Context) -> None:
 
 @symbol
 async def gicv2_cpuif_enable(el3: El3Context) -> None:
-    """Open this PE's CPU interface for Group 0 only; Group 1 is the Non-secure world's affair."""
+    """Open this PE's CPU interface for Group 0 only; Group 1 is the Non-secure world's affair.
+
+    A priority mask in the Secure half could not be changed from there, so it is opened wide.
+    """
+    el3.post(GICC_BASE + GICC.PMR.offset, ALL_PRIORITIES)
     ctlr = GICC_CTLR_ENABLE_GRP0 | GICC_CTLR_FIQ_EN | GICC_CTLR_BYPASS_DISABLE
     await el3.write(GICC_BASE + GICC.CTLR.offset, ctlr)
 

@@ -4,9 +4,10 @@ Source: IHI 0048B, CPU interface register map; Interrupt prioritization; Interru
 The running priority is what the active priorities registers say, one bit for each of the 32 group
 priorities, so software that saves and restores them saves and restores it.
 
-Priorities, PMR and the binary points mean the same in both worlds: group priority is [7:BPR+1] for
-either copy of BPR. GIC-400 keeps one active bit for an SGI, not one per source, and Xen drops
-priorities without the CPUID field: so EOIR and DIR do not look at it.
+Priorities are kept in the Secure view; Non-secure accesses see the lower half of them
+(`services/gicd/priority.py`). Group 0's group priority is [7:BPR+1], Group 1's [7:ABPR], where ABPR
+is the Non-secure copy of BPR. GIC-400 keeps one active bit for an SGI, not one per source, and Xen
+drops priorities without the CPUID field: so EOIR and DIR do not look at it.
 """
 
 from proto.gic import (
@@ -22,6 +23,7 @@ from proto.registers import RegisterMap, Row
 from proto.traces import Unpredictable
 from services.gicd.bank import WORD_MASK, positions
 from services.gicd.distributor import Candidate, Distributor
+from services.gicd.priority import NS_HALF, NS_LEVELS, kept, shown_level
 
 GICC_MAP = RegisterMap(GICC)
 
@@ -33,6 +35,9 @@ SPECIAL_INTIDS = 1020
 """INTIDs from here on name no interrupt; EOIR and DIR ignore them."""
 BPR_MIN = 2
 """With five priority bits the finest group priority is [7:3]."""
+NS_BPR_MIN = 3
+"""The same of the Non-secure copy, whose group priority is [7:BPR]."""
+BPR_MAX = 7
 LEVEL_SHIFT = 3
 """A priority's position in the active priorities register is priority >> 3."""
 
@@ -57,26 +62,30 @@ class CpuInterface:
         """Reset values: nothing enabled, all priorities masked, nothing active, bypass on."""
         self._ctlr = 0
         self._pmr = 0
-        self._bpr = [BPR_MIN, BPR_MIN]
+        self._bpr = [BPR_MIN, NS_BPR_MIN]
         self._apr = [0, 0]
-        self._taken: list[int] = []
+        self._taken: list[Candidate] = []
 
     def irq(self) -> bool:
-        """Level of nIRQCPU: a Group 1 interrupt of sufficient priority, or the bypassed line.
-
-        Group 0 is never signalled here: it is the FIQ's, which no PE of this board takes. With
-        Group 1 disabled and its bypass not, the legacy input goes straight through.
-        """
+        """Level of nIRQCPU: an interrupt of sufficient priority, or the bypassed line."""
         return bool(self.signals())
 
     def signals(self) -> list[int]:
-        """The INTID that raises nIRQCPU, if it is high; the legacy input counts as PPI 31."""
-        if not self._ctlr & SecureCTLR.ENABLE_GRP1:
+        """The INTID that raises nIRQCPU, if it is high; the legacy input counts as PPI 31.
+
+        Group 0 with FIQEn makes nFIQCPU, which no PE of this board takes. With no group enabled
+        that makes IRQs, and the bypass not disabled, the legacy input goes straight through.
+        """
+        grp0_is_irq = not self._ctlr & SecureCTLR.FIQ_EN
+        makes_irqs = SecureCTLR.ENABLE_GRP1 | (SecureCTLR.ENABLE_GRP0 if grp0_is_irq else 0)
+        if not self._ctlr & makes_irqs:
             bypass = not self._ctlr & SecureCTLR.IRQ_BYP_DIS_GRP1
             high = bypass and self._distributor.legacy_irq(self._cpu)
             return [PPI_LEGACY_IRQ] if high else []
         signalled = self._signalled()
-        return [signalled.intid] if signalled is not None and signalled.group == 1 else []
+        if signalled is None or not (signalled.group or grp0_is_irq):
+            return []
+        return [signalled.intid]
 
     def read(self, offset: int, secure: bool) -> int:
         """A register as the PE reads it; reading IAR acknowledges."""
@@ -86,15 +95,15 @@ class CpuInterface:
         if row is GICC.CTLR:
             return self._ctlr if secure else self._ns_ctlr()
         if row is GICC.PMR:
-            return self._pmr
+            return self._pmr if secure else shown_level(self._pmr)
         if row is GICC.BPR:
-            return self._bpr[self._bpr_index(secure)]
+            return self._bpr[0] if secure else self._ns_bpr()
         if row is GICC.RPR:
-            return self._running()
+            return self._running() if secure else shown_level(self._running())
         if row is GICC.HPPIR:
             return self._hppir(secure)
         if row is GICC.APR:
-            return self._apr[0 if secure else 1]
+            return self._apr[0] if secure else self._apr[1] >> NS_LEVELS
         if row is GICC.IIDR:
             return IIDR
         return self._read_alias(row) if secure else 0
@@ -109,12 +118,17 @@ class CpuInterface:
         elif row is GICC.CTLR:
             self._write_ctlr(value, secure)
         elif row is GICC.PMR:
-            self._pmr = value & PRIORITY_MASK
+            self._write_pmr(value, secure)
+        elif row is GICC.BPR and secure:
+            self._bpr[0] = max(value & BPR_MAX, BPR_MIN)
         elif row is GICC.BPR:
-            if secure or not self._ctlr & SecureCTLR.CBPR:
-                self._bpr[0 if secure else 1] = max(value & 7, BPR_MIN)
+            if not self._ctlr & SecureCTLR.CBPR:
+                self._bpr[1] = max(value & BPR_MAX, NS_BPR_MIN)
+        elif row is GICC.APR and secure:
+            self._write_apr(0, value)
         elif row is GICC.APR:
-            self._write_apr(0 if secure else 1, value)
+            upper = self._apr[1] & (1 << NS_LEVELS) - 1
+            self._write_apr(1, upper | value << NS_LEVELS)
         elif secure:
             self._write_alias(row, value)
 
@@ -130,7 +144,7 @@ class CpuInterface:
 
     def _write_alias(self, row: Row | None, value: int) -> None:
         if row is GICC.ABPR:
-            self._bpr[1] = max(value & 7, BPR_MIN)
+            self._bpr[1] = max(value & BPR_MAX, NS_BPR_MIN)
         elif row is GICC.AEOIR:
             self._end(value, False, bool(self._ctlr & SecureCTLR.EOIMODE_S))
         elif row is GICC.NSAPR:
@@ -148,6 +162,13 @@ class CpuInterface:
         for ns_bit, bit in NS_BITS:
             self._ctlr = self._ctlr | bit if value & ns_bit else self._ctlr & ~bit
 
+    def _write_pmr(self, value: int, secure: bool) -> None:
+        """A mask that the Secure world keeps in the upper half is not the other's to change."""
+        if secure:
+            self._pmr = value & PRIORITY_MASK
+        elif self._pmr & NS_HALF:
+            self._pmr = kept(value & 0xFF)
+
     def _write_apr(self, group: int, value: int) -> None:
         self._apr[group] = value & WORD_MASK
         # What was acknowledged before is no longer what these bits stand for.
@@ -155,12 +176,16 @@ class CpuInterface:
 
     # -- priorities
 
-    def _bpr_index(self, secure: bool) -> int:
-        """Which binary point an access reaches: Group 1's follows Group 0's under CBPR."""
-        return 0 if secure or self._ctlr & SecureCTLR.CBPR else 1
+    def _ns_bpr(self) -> int:
+        """Non-secure BPR: its own copy, or under CBPR the Secure one, a bit further up."""
+        if self._ctlr & SecureCTLR.CBPR:
+            return min(self._bpr[0] + 1, BPR_MAX)
+        return self._bpr[1]
 
     def _group_priority(self, priority: int, group: int) -> int:
-        return priority & 0xFF << self._bpr[self._bpr_index(group == 0)] + 1 & 0xFF
+        separate = group and not self._ctlr & SecureCTLR.CBPR
+        low = self._bpr[1] if separate else self._bpr[0] + 1
+        return priority & 0xFF << low & 0xFF
 
     def _running(self) -> int:
         """Group priority of what the PE is handling, from the active priorities registers."""
@@ -194,7 +219,7 @@ class CpuInterface:
             return special
         group_priority = self._group_priority(candidate.priority, candidate.group)
         self._apr[candidate.group] |= 1 << (group_priority >> LEVEL_SHIFT)
-        self._taken.append(candidate.intid)
+        self._taken.append(candidate)
         source = self._distributor.acknowledge(self._cpu, candidate.intid)
         return IAR.INTID.put(candidate.intid) | IAR.CPUID.put(source)
 
@@ -210,27 +235,44 @@ class CpuInterface:
         return IAR.INTID.put(candidate.intid) | IAR.CPUID.put(source)
 
     def _end(self, value: int, secure: bool, split: bool) -> None:
-        """EOIR: drop the running priority; deactivate too unless EOImode splits the two."""
+        """EOIR: drop the running priority; deactivate too unless EOImode splits the two.
+
+        `secure` is False for AEOIR as well: it has the Non-secure view's effect.
+        """
         intid = IAR.INTID.get(value)
         if intid >= SPECIAL_INTIDS:
             return
-        if intid >= self._distributor.intids or not self._apr[0] | self._apr[1]:
+        groups = (0, 1) if secure else (1,)
+        if intid < self._distributor.intids and (
+            not secure and not self._distributor.group_of(self._cpu, intid)
+        ):
+            return
+        if intid >= self._distributor.intids or not any(self._apr[group] for group in groups):
             self._unpredictable(f"EOIR of INTID {intid}, which is not being handled", "GICC_EOIR")
             return
-        if not secure and not self._distributor.group_of(self._cpu, intid):
-            return
-        if self._taken and self._taken[-1] != intid:
-            self._unpredictable(
-                f"EOIR of INTID {intid} while INTID {self._taken[-1]} is the last taken",
-                "GICC_EOIR",
-            )
-        if self._taken:
-            # Out of order the hardware still drops the highest active priority.
-            self._taken.pop()
-        lowest = (self._apr[0] | self._apr[1]) & -(self._apr[0] | self._apr[1])
-        self._apr = [bits & ~lowest for bits in self._apr]
+        self._check_order(intid, groups)
+        self._drop_priority(groups)
         if not split:
             self._distributor.deactivate(self._cpu, intid)
+
+    def _check_order(self, intid: int, groups: tuple[int, ...]) -> None:
+        """What has been taken last has to be ended first."""
+        last = next((one for one in reversed(self._taken) if one.group in groups), None)
+        if last is None:
+            return
+        if last.intid != intid:
+            what = f"EOIR of INTID {intid} while INTID {last.intid} is the last taken"
+            self._unpredictable(what, "GICC_EOIR")
+        # Out of order the hardware still drops the highest active priority.
+        self._taken.remove(last)
+
+    def _drop_priority(self, groups: tuple[int, ...]) -> None:
+        active = 0
+        for group in groups:
+            active |= self._apr[group]
+        lowest = active & -active
+        for group in groups:
+            self._apr[group] &= ~lowest
 
     def _deactivate(self, value: int, secure: bool) -> None:
         """DIR: deactivate an interrupt whose priority has been dropped before."""

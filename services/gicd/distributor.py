@@ -4,8 +4,8 @@ Source: IHI 0048B, Interrupt Handling and Prioritization (state machine), Distri
 Choices where the architecture leaves one: 32 priority levels and SGIs always enabled, as in
 GIC-400; PPIs have a programmable ICFGR; of equal priorities the lowest INTID goes first.
 
-Security: a Group 0 interrupt is RAZ/WI to Non-secure accesses. Priorities are the same number in
-both worlds: the Non-secure view that shifts them is not modelled.
+Security: a Group 0 interrupt is RAZ/WI to Non-secure accesses, and priorities have two views
+(`services/gicd/priority.py`).
 """
 
 from collections.abc import Callable
@@ -15,6 +15,7 @@ from proto.gic import GICD, PPI_LEGACY_IRQ, PRIORITY_MASK, SGI_COUNT, SGIR, SPI_
 from proto.registers import Access, PerIntid, RegisterMap
 from proto.traces import InterruptLost, TraceBody, Unpredictable
 from services.gicd.bank import SHARED, WORD_INTIDS, WORD_MASK, Bank, positions
+from services.gicd.priority import kept_word, shown_word
 
 GICD_MAP = RegisterMap(GICD)
 
@@ -119,6 +120,8 @@ class Distributor:
                 return 0
             bank, count = self.bank(cpu, first), width * 8 // row.bits
             value = self._readers[row.of](bank, first % WORD_INTIDS, count, cpu)
+            if row is GICD.IPRIORITYR and not secure:
+                value = shown_word(value, count)
             return value & self._visible(bank, row, first % WORD_INTIDS, count, secure)
         if row is GICD.CTLR:
             return self._ctlr if secure else self._ctlr >> 1
@@ -136,6 +139,8 @@ class Distributor:
             bank, count = self.bank(cpu, first), width * 8 // row.bits
             low, ready = first % WORD_INTIDS, bank.ready
             mask = self._visible(bank, row, low, count, secure)
+            if row is GICD.IPRIORITYR and not secure:
+                value = kept_word(value, count)
             self._writers[row.of](bank, row, low, value, mask)
             touched = (1 << count) - 1 << low
             self._settle(bank, (ready | bank.ready) & touched)

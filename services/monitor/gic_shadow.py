@@ -14,7 +14,9 @@ SHARED = -1
 """Bank of the SPIs, which all PEs share."""
 
 _CPU_INTERFACE = GICC_BASE - GICD_BASE
-_BPR_MIN = 2
+_NS_BPR_MIN = 3
+_NS_HALF = 0x80
+"""Priorities from here on are the Non-secure world's, and are kept shifted into this half."""
 
 CONFIGURATION = (
     GICD.IGROUPR,
@@ -119,6 +121,8 @@ class GicShadow:
         for index in range(body.width * 8 // row.bits):
             intid = first + index
             value = body.value >> index * row.bits & mask
+            if row is GICD.IPRIORITYR:
+                value = _kept(value, body.secure)
             if intid < self._platform.intids and self._writable(row, cpu, intid, body.secure):
                 self._write_field(row, cpu, intid, value)
 
@@ -154,10 +158,12 @@ class GicShadow:
             ends_later = GICC.CTLR_EOIMODE if body.value & eoimode else 0
             self._words[GICC.CTLR.name, cpu] = _group1(body) | ends_later
         elif GICC.PMR.covers(offset):
-            self._words[GICC.PMR.name, cpu] = body.value & PRIORITY_MASK
+            held = self._words.get((GICC.PMR.name, cpu), 0)
+            if body.secure or held & _NS_HALF:
+                self._words[GICC.PMR.name, cpu] = _kept(body.value & 0xFF, body.secure)
         elif GICC.BPR.covers(offset) and not body.secure:
             # Counted from the least value that five priority bits allow, which is also the reset's.
-            self._words[GICC.BPR.name, cpu] = max((body.value & 7) - _BPR_MIN, 0)
+            self._words[GICC.BPR.name, cpu] = max((body.value & 7) - _NS_BPR_MIN, 0)
 
     def _set(self, field: str, cpu: int, intid: int, value: int) -> None:
         self._fields[field, self._bank(cpu, intid), intid] = value
@@ -165,6 +171,11 @@ class GicShadow:
     @staticmethod
     def _bank(cpu: int, intid: int) -> int:
         return cpu if intid < SPI_FIRST else SHARED
+
+
+def _kept(priority: int, secure: bool) -> int:
+    """A written priority as the GIC keeps it (IHI 0048B, Software views of interrupt priority)."""
+    return (priority if secure else _NS_HALF | priority >> 1) & PRIORITY_MASK
 
 
 def _group1(body: RegWrite) -> int:

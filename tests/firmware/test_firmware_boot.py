@@ -50,6 +50,7 @@ def test_secure_gic_at_cold_boot():
         (GICD_BASE + 0x88, 0xFFFFFFFF),
         (GICD_BASE + GICD.CTLR.offset, 1),
         (GICD_BASE + 0x80, 0xFFFFFFFF),
+        (GICC_BASE + GICC.PMR.offset, 0xFF),
         (GICC_BASE + GICC.CTLR.offset, 0b1_1110_1001),
     ]
 
@@ -59,7 +60,7 @@ def test_a_secondary_sets_up_only_what_is_banked():
     bench = Bench({BOOT: script((Psci.CPU_ON, mpidr(1, 0), ENTRY, 0))}).run()
     addresses = [body.address for _, body in bench.sends("el3.pe2", RegWrite)]
 
-    assert addresses == [GICD_BASE + 0x80, GICC_BASE]
+    assert addresses == [GICD_BASE + 0x80, GICC_BASE + GICC.PMR.offset, GICC_BASE]
 
 
 def test_the_reset_vector_stands_at_the_base_of_the_image():

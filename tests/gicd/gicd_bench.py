@@ -119,6 +119,7 @@ class Bench:
         """What EL3 does at each boot: everything to Group 1."""
         for cpu in range(self.pes):
             self.write(cpu, GICD.IGROUPR, ALL, secure=True)
+            self.write(cpu, GICC.PMR, 0xFF, secure=True)
         for first in range(32, self.intids, 32):
             self.write(0, GICD.IGROUPR, ALL, first, secure=True)
         self.write(0, GICD.CTLR, GICD.CTLR_ENABLE_GRP0, secure=True)

@@ -34,7 +34,8 @@ def test_reset_values() -> None:
 
     assert bench.read(0, GICC.CTLR, secure=True) == 0
     assert bench.read(0, GICC.PMR) == 0
-    assert bench.read(0, GICC.BPR) == 2
+    assert bench.read(0, GICC.BPR, secure=True) == 2
+    assert bench.read(0, GICC.BPR) == 3
     assert bench.read(0, GICC.RPR) == IDLE_PRIORITY
     assert bench.read(0, GICC.HPPIR) == bench.read(0, GICC.IAR) == SPURIOUS
     assert bench.read(0, GICC.IIDR) & 0xFFF == 0x43B
@@ -157,14 +158,14 @@ def test_preemption(bench: Bench) -> None:
     assert bench.irq[0]
     assert bench.iar() == URGENT
     assert bench.read(0, GICC.RPR) == 0x50
-    assert bench.read(0, GICC.APR) == 1 << (0xA0 >> 3) | 1 << (0x50 >> 3)
+    assert bench.read(0, GICC.APR) == 1 << (0xA0 >> 4) | 1 << (0x50 >> 4)
 
     bench.eoir(URGENT)
     assert bench.read(0, GICC.RPR) == 0xA0
 
 
 def test_the_binary_point_makes_groups_coarser(bench: Bench) -> None:
-    """With BPR 7 no interrupt preempts another; the finest group priority is [7:3]."""
+    """With BPR 7 no interrupt preempts another; the finest that a PE sees is BPR 3."""
     bench.write(0, GICC.BPR, 7)
     bench.wire(SPI, True)
     bench.iar()
@@ -173,7 +174,7 @@ def test_the_binary_point_makes_groups_coarser(bench: Bench) -> None:
     assert bench.read(0, GICC.RPR) == 0
 
     bench.write(0, GICC.BPR, 0)
-    assert bench.read(0, GICC.BPR) == 2
+    assert bench.read(0, GICC.BPR) == 3
 
 
 def test_the_binary_point_decides_between_neighbours(bench: Bench) -> None:
@@ -202,7 +203,7 @@ def test_the_priority_mask(bench: Bench) -> None:
     assert bench.read(0, GICC.HPPIR) == SPI
 
     bench.write(0, GICC.PMR, 0xFF)
-    assert bench.read(0, GICC.PMR) == 0xF8
+    assert bench.read(0, GICC.PMR) == 0xF0
     assert bench.irq[0]
 
 
@@ -338,7 +339,7 @@ def test_traces_follow_the_life_of_an_interrupt(split: Bench) -> None:
 def test_software_restores_active_state_and_priorities(bench: Bench) -> None:
     """APR gives the running priority back and ISACTIVER the active bit; then EOIR ends it."""
     bench.write(0, GICD.ISACTIVER, 1 << SPI % 32, SPI)
-    bench.write(0, GICC.APR, 1 << (0xA0 >> 3))
+    bench.write(0, GICC.APR, 1 << (0xA0 >> 4))
     assert bench.read(0, GICC.RPR) == 0xA0
 
     bench.eoir(SPI)
@@ -371,14 +372,23 @@ def test_two_views_of_the_interface_control() -> None:
 
 
 def secure_interrupt(bench: Bench) -> None:
-    """URGENT belongs to Group 0 and pends."""
+    """URGENT belongs to Group 0, is an FIQ, and pends."""
     bench.write(0, GICD.IGROUPR, ~(1 << URGENT % 32) & 0xFFFF_FFFF, URGENT, secure=True)
-    bench.write(0, GICC.CTLR, SecureCTLR.ENABLE_GRP0 | SecureCTLR.ENABLE_GRP1, secure=True)
+    enables = SecureCTLR.ENABLE_GRP0 | SecureCTLR.ENABLE_GRP1
+    bench.write(0, GICC.CTLR, enables | SecureCTLR.FIQ_EN, secure=True)
     bench.wire(URGENT, True)
 
 
-def test_group_0_is_never_an_irq(bench: Bench) -> None:
-    """It stays pending, out of sight of the Non-secure world."""
+def test_group_0_is_an_irq_without_fiqen(bench: Bench) -> None:
+    """FIQEn decides which line Group 0 drives; Non-secure software still cannot take it."""
+    secure_interrupt(bench)
+    bench.write(0, GICC.CTLR, SecureCTLR.ENABLE_GRP0, secure=True)
+    assert bench.irq[0]
+    assert bench.iar() == SPURIOUS
+
+
+def test_group_0_is_an_fiq_with_fiqen(bench: Bench) -> None:
+    """No IRQ: it stays pending, out of sight of the Non-secure world."""
     secure_interrupt(bench)
 
     assert not bench.irq[0]
@@ -391,11 +401,11 @@ def test_secure_software_takes_group_0(bench: Bench) -> None:
     secure_interrupt(bench)
     assert bench.read(0, GICC.HPPIR, secure=True) == URGENT
     assert bench.read(0, GICC.IAR, secure=True) == URGENT
-    assert bench.read(0, GICC.APR, secure=True) == 1 << (0x50 >> 3)
+    assert bench.read(0, GICC.APR, secure=True) == 1 << (0xA8 >> 3)
     assert bench.read(0, GICC.APR) == 0
 
     bench.eoir(URGENT)
-    assert bench.read(0, GICC.RPR) == 0x50
+    assert bench.read(0, GICC.RPR, secure=True) == 0xA8
 
     bench.write(0, GICC.EOIR, URGENT, secure=True)
     assert bench.read(0, GICC.RPR) == IDLE_PRIORITY
@@ -410,7 +420,7 @@ def test_secure_software_sees_that_group_1_pends(bench: Bench) -> None:
     assert bench.read(0, GICC.AHPPIR, secure=True) == SPI
 
     assert bench.read(0, GICC.AIAR, secure=True) == SPI
-    assert bench.read(0, GICC.NSAPR, secure=True) == 1 << (0xA0 >> 3)
+    assert bench.read(0, GICC.NSAPR, secure=True) == 1 << (0xD0 >> 3)
 
     bench.write(0, GICC.AEOIR, SPI, secure=True)
     assert bench.read(0, GICC.RPR) == IDLE_PRIORITY
@@ -425,8 +435,45 @@ def test_binary_points_of_two_groups() -> None:
 
     bench.write(0, GICC.CTLR, SecureCTLR.CBPR, secure=True)
     bench.write(0, GICC.BPR, 7)
-    assert bench.read(0, GICC.BPR) == 3
+    assert bench.read(0, GICC.BPR) == 4
 
     bench.write(0, GICC.ABPR, 6, secure=True)
     bench.write(0, GICC.CTLR, 0, secure=True)
     assert bench.read(0, GICC.BPR) == 6
+
+
+def test_the_mask_in_the_secure_half_is_out_of_reach(bench: Bench) -> None:
+    """Below 0x80 the Non-secure world reads zero and cannot change it; above it sees the half."""
+    bench.write(0, GICC.PMR, 0x78, secure=True)
+    bench.write(0, GICC.PMR, 0xFF)
+    assert bench.read(0, GICC.PMR, secure=True) == 0x78
+    assert bench.read(0, GICC.PMR) == 0
+
+    bench.write(0, GICC.PMR, 0xC8, secure=True)
+    assert bench.read(0, GICC.PMR) == 0x90
+    bench.write(0, GICC.PMR, 0x40)
+    assert bench.read(0, GICC.PMR, secure=True) == 0xA0
+
+
+def test_the_running_priority_of_the_secure_world_reads_as_zero(bench: Bench) -> None:
+    """What runs in the upper half is only known to be more urgent than all of the lower."""
+    secure_interrupt(bench)
+    bench.write(0, GICD.IPRIORITYR, 0x40, URGENT, width=1, secure=True)
+    bench.read(0, GICC.IAR, secure=True)
+
+    assert bench.read(0, GICC.RPR, secure=True) == 0x40
+    assert bench.read(0, GICC.RPR) == 0
+
+
+def test_ending_group_1_leaves_the_priority_of_group_0(bench: Bench) -> None:
+    """A Non-secure EOIR drops a priority of Group 1, though Group 0 preempted it."""
+    bench.wire(SPI, True)
+    assert bench.iar() == SPI
+    secure_interrupt(bench)
+    assert bench.read(0, GICC.IAR, secure=True) == URGENT
+    bench.traces.clear()
+
+    bench.eoir(SPI)
+    assert bench.read(0, GICC.NSAPR, secure=True) == 0
+    assert bench.read(0, GICC.APR, secure=True) == 1 << (0xA8 >> 3)
+    assert bench.take_traces(Unpredictable) == []

@@ -75,10 +75,21 @@ def test_word_zero_is_banked(bench: Bench) -> None:
 
 def test_priorities_have_five_bits(bench: Bench) -> None:
     """The lower three bits read as zero; bytes and words reach the same fields."""
+    bench.write(0, GICD.IPRIORITYR, 0xFF_8F_07_47, 36, secure=True)
+
+    assert bench.read(0, GICD.IPRIORITYR, 36, secure=True) == 0xF8_88_00_40
+    assert bench.read(0, GICD.IPRIORITYR, 38, width=1, secure=True) == 0x88
+
+
+def test_the_non_secure_world_sees_the_lower_half_of_the_priorities(bench: Bench) -> None:
+    """Four bits of its own, kept shifted right with bit 7 set."""
     bench.write(0, GICD.IPRIORITYR, 0xFF_8F_07_47, 36)
 
-    assert bench.read(0, GICD.IPRIORITYR, 36) == 0xF8_88_00_40
-    assert bench.read(0, GICD.IPRIORITYR, 38, width=1) == 0x88
+    assert bench.read(0, GICD.IPRIORITYR, 36) == 0xF0_80_00_40
+    assert bench.read(0, GICD.IPRIORITYR, 36, secure=True) == 0xF8_C0_80_A0
+
+    bench.write(0, GICD.IPRIORITYR, 0x48, 36, width=1, secure=True)
+    assert bench.read(0, GICD.IPRIORITYR, 36, width=1) == 0x90
 
 
 def test_targets_of_private_interrupts_read_the_readers_own_bit(bench: Bench) -> None:
@@ -163,7 +174,7 @@ def test_group_0_is_hidden_from_the_non_secure_world(bench: Bench) -> None:
         assert bench.bit(row, SPI + 1)
     assert bench.read(0, GICD.ICFGR, SPI) == 0xAAAA_AAAA & ~(EDGE << 4)
     assert bench.read(0, GICD.IPRIORITYR, SPI, width=1) == 0
-    assert bench.read(0, GICD.IPRIORITYR, SPI, width=1, secure=True) == 0xA0
+    assert bench.read(0, GICD.IPRIORITYR, SPI, width=1, secure=True) == 0xD0
     assert bench.read(0, GICD.ITARGETSR, SPI, width=1, secure=True) == 0x01
 
 

@@ -40,12 +40,12 @@ def running(power_model: str, eoimode: int = 0) -> Bench:
 def test_posted_writes_act_and_are_not_answered() -> None:
     """A barrier after them is answered; so the sender knows they are done."""
     bench = Bench()
-    write = RegWrite(0, address(GICC.PMR), 0x80, posted=True)
+    write = RegWrite(0, address(GICC.BPR), 5, posted=True)
 
     assert bench.send("pe1", write) is None
     assert bench.send("pe1", Barrier(7)) == Reply(7)
-    assert bench.read(1, GICC.PMR) == 0x80
-    assert bench.read(0, GICC.PMR) == 0
+    assert bench.read(1, GICC.BPR) == 5
+    assert bench.read(0, GICC.BPR) == 3
 
 
 @pytest.mark.parametrize(

@@ -29,6 +29,7 @@ def script() -> Script:
     booted.boot()
     write(booted, GICD_BASE + GICD.IGROUPR.offset, 0xFFFFFFFF, "el3.pe1", secure=True)
     write(booted, GICD_BASE + GICD.IGROUPR.word(SPI), 0xFFFFFFFF, "el3.pe0", secure=True)
+    write(booted, GICC_BASE + GICC.PMR.offset, 0xFF, "el3.pe1", secure=True)
     set_up(booted)
     return booted
 
@@ -82,8 +83,8 @@ def later(script: Script, ns: int) -> None:
     [
         (None, ""),
         (0, "CPU1: GICD_ISENABLER is not as it was before S3: INTID 26: 0x1 before, 0x0 after"),
-        (1, "CPU1: GICD_IPRIORITYR is not as it was before S3: INTID 26: 0xa0 before, 0x0 after"),
-        (2, "CPU1: GICC_PMR is not as it was before S3: 0xf8 before, 0x0 after"),
+        (1, "CPU1: GICD_IPRIORITYR is not as it was before S3: INTID 26: 0xd0 before, 0x80 after"),
+        (2, "CPU1: GICC_PMR is not as it was before S3: 0xf8 before, 0x80 after"),
         (3, "CPU1: GICC_CTLR is not as it was before S3: 0x201 before, 0x0 after"),
     ],
 )
