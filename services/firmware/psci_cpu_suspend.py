@@ -33,22 +33,26 @@ async def psci_cpu_suspend(el3: El3Context, power_state: int, entry: int, contex
     states = local_states(el3.platform, power_state)
     if states is None:
         return PsciError.INVALID_PARAMETERS
+    if states[0] is LocalState.OFF and not is_valid_entry_point(el3.platform, entry):
+        return PsciError.INVALID_ADDRESS
     await el3.store(el3.memory.globals.cpu_suspend_called, 1)
     return await psci_suspend_to(el3, states, entry, context_id)
 
 
 @symbol
 async def psci_cpu_default_suspend(el3: El3Context, entry: int, context_id: int) -> int:
-    """CPU_DEFAULT_SUSPEND (DEN 0022): as CPU_SUSPEND, to a state that the platform chooses."""
+    """CPU_DEFAULT_SUSPEND (DEN 0022): as CPU_SUSPEND, to a state that the platform chooses.
+
+    INVALID_ADDRESS for any bad entry: a caller does not know whether the state is a power-down.
+    """
+    if not is_valid_entry_point(el3.platform, entry):
+        return PsciError.INVALID_ADDRESS
     return await psci_suspend_to(el3, default_states(el3.platform), entry, context_id)
 
 
 @symbol
 async def psci_suspend_to(el3: El3Context, states: States, entry: int, context_id: int) -> int:
     """Put this PE to sleep, and as much above it as the mode of coordination gives."""
-    power_down = states[0] is LocalState.OFF
-    if power_down and not is_valid_entry_point(el3.platform, entry):
-        return PsciError.INVALID_ADDRESS
     await psci_acquire_pwr_domain_locks(el3)
     if await el3.sysreg("ISR_EL1"):
         await psci_release_pwr_domain_locks(el3)
@@ -57,8 +61,7 @@ async def psci_suspend_to(el3: El3Context, states: States, entry: int, context_i
         await psci_release_pwr_domain_locks(el3)
         return refusal
     # Nothing below refuses.
-    await el3.store(el3.memory.cpus[el3.cpu].local_state, states[0])
-    if power_down:
+    if states[0] is LocalState.OFF:
         await psci_save_entry_point(el3, el3.cpu, entry, context_id)
         return await psci_power_down_and_wait(el3)
     await psci_release_pwr_domain_locks(el3)
@@ -71,7 +74,7 @@ async def psci_suspend_to(el3: El3Context, states: States, entry: int, context_i
 
 @symbol
 async def psci_coordinate(el3: El3Context, states: States) -> PsciError:
-    """Settle what the domains above this PE do, or refuse; the caller holds their locks."""
+    """Settle what this PE and the domains above it do, or refuse; the caller holds their locks."""
     os_initiated = await el3.load(el3.memory.globals.suspend_mode) == SuspendMode.OS_INITIATED
     if os_initiated:
         if refusal := await psci_validate_state_coordination(el3, states):
@@ -79,6 +82,7 @@ async def psci_coordinate(el3: El3Context, states: States) -> PsciError:
         level = await psci_set_os_states(el3, states)
     else:
         level = await psci_do_state_coordination(el3, states[1:])
+    await el3.store(el3.memory.cpus[el3.cpu].local_state, states[0])
     await psci_stats_enter(el3, level)
     return PsciError.SUCCESS
 

@@ -1,7 +1,8 @@
 """STAT_RESIDENCY and STAT_COUNT, and the accounting behind them (TF-A lib/psci/psci_stat.c).
 
 Each PE and each power domain counts how often CPU_SUSPEND has put it into each local state, and for
-how long. A sleep counts when it ends; one that was given up does not.
+how long. An entry counts when it is made (in TF-A at its end), its time when it is over. One that
+was given up does not count.
 """
 
 from proto.image import symbol
@@ -35,8 +36,12 @@ async def psci_stat_count(el3: El3Context, mpidr: int, power_state: int) -> int:
 @symbol
 async def psci_stats_enter(el3: El3Context, level: int) -> None:
     """This PE's nodes up to a level go to sleep now; the caller holds the domains' locks."""
-    cells = [el3.memory.statistics(el3.cpu, at).since for at in range(level + 1)]
-    await el3.store_burst(cells, [el3.now] * len(cells))
+    nodes = [el3.memory.statistics(el3.cpu, at) for at in range(level + 1)]
+    states = await el3.load_burst([el3.memory.local_state(el3.cpu, at) for at in range(level + 1)])
+    counts = [node.count[state] for node, state in zip(nodes, states, strict=True)]
+    before = await el3.load_burst(counts)
+    cells = [*counts, *(node.since for node in nodes)]
+    await el3.store_burst(cells, [*(count + 1 for count in before), *([el3.now] * len(nodes))])
 
 
 @symbol
@@ -45,18 +50,12 @@ async def psci_stats_leave(el3: El3Context, slept: bool) -> None:
     nodes = [el3.memory.statistics(el3.cpu, at) for at in range(el3.platform.levels + 1)]
     since = await el3.load_burst([node.since for node in nodes])
     for level, (node, then) in enumerate(zip(nodes, since, strict=True)):
-        if then and slept:
-            await _account(el3, level, node, then)
-        elif then:
-            await el3.store(node.since, 0)
-
-
-async def _account(el3: El3Context, level: int, node: Statistics, since: int) -> None:
-    """Add one sleep to the statistics of a node."""
-    state = await el3.load(el3.memory.local_state(el3.cpu, level))
-    cells = (node.count[state], node.residency[state], node.since)
-    count, residency, _ = await el3.load_burst(cells)
-    await el3.store_burst(cells, (count + 1, residency + el3.now - since, 0))
+        if not then:
+            continue
+        state = await el3.load(el3.memory.local_state(el3.cpu, level))
+        cell = node.residency[state] if slept else node.count[state]
+        change = el3.now - then if slept else -1
+        await el3.store_burst((cell, node.since), (await el3.load(cell) + change, 0))
 
 
 def _find(el3: El3Context, mpidr: int, power_state: int) -> tuple[Statistics, LocalState] | None:

@@ -1,7 +1,8 @@
-"""STAT_COUNT and STAT_RESIDENCY: per node and local state, sleeps that have ended."""
+"""STAT_COUNT and STAT_RESIDENCY: per node and local state, entries and the time spent."""
 
+import msgspec
 import pytest
-from firmware_bench import BOOT, ENTRY, Bench, script
+from firmware_bench import BOOT, ENTRY, LATENCIES, Bench, script
 
 from proto.psci import Psci, mpidr
 
@@ -43,6 +44,18 @@ def test_a_cluster_that_ran_does_not_count():
     assert bench.pes[0].codes == [0, 0, 1, 0]
 
 
+def test_a_sleep_that_lasts_counts_without_its_time():
+    """Another PE sees the entry at once, and no time before the sleep is over."""
+    boot = script(
+        (Psci.CPU_ON, mpidr(1, 0), ENTRY, 0),
+        400_000,
+        *((Psci.STAT_COUNT, mpidr(1, 0), state) for state in (STANDBY, DOWN, CLUSTER_DOWN)),
+        (Psci.STAT_RESIDENCY, mpidr(1, 0), DOWN),
+    )
+    bench = Bench({BOOT: boot, ENTRY: script((Psci.CPU_SUSPEND, CLUSTER_DOWN, RESUME, 0))}).run()
+    assert bench.pes[0].codes == [0, 0, 1, 1, 0]
+
+
 def test_residency_is_in_microseconds():
     """From the WFI, or a little before it, to the wake-up, or a little after it."""
     residency = (Psci.STAT_RESIDENCY, mpidr(0, 0), DOWN)
@@ -51,8 +64,23 @@ def test_residency_is_in_microseconds():
     assert 4_700 <= bench.pes[0].codes[0] <= 5_100
 
 
-def test_a_power_down_given_up_does_not_count():
-    """An interrupt that was pending already, or came before the cut."""
+@pytest.mark.parametrize("state", [DOWN, CLUSTER_DOWN])
+def test_a_power_down_given_up_behind_its_wfi_does_not_count(state):
+    """The interrupt comes before the cut: no level has slept."""
+
+    def boot(pe):
+        yield Psci.CPU_SUSPEND, state, RESUME, 0
+        pe.take()
+        yield from script(*COUNTS)(pe)
+
+    slow = msgspec.structs.replace(LATENCIES, block_power=(300_000, 300_000))
+    bench = Bench({BOOT: boot}, irqs=[(150_000, 0)], latencies=slow).run()
+    assert bench.pes[0].codes == [0, 0, 0, 0]
+    assert bench.pes[0].entered == [(BOOT, 0)]
+
+
+def test_a_power_down_that_is_not_begun_does_not_count():
+    """An interrupt is pending already."""
 
     def boot(pe):
         yield 100_000

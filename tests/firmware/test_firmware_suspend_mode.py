@@ -42,6 +42,12 @@ def test_a_cpu_suspend_since_the_boot_denies():
     assert bench.pes[0].codes == [DENIED, 0]
 
 
+def test_a_cpu_suspend_that_was_refused_does_not_deny():
+    """It has put nobody to sleep and told firmware nothing."""
+    refused = [(SUSPEND, 1 << 29, RESUME, 0), (SUSPEND, DOWN, 1, 0)]
+    assert codes(*refused, (MODE, 1)) == [INVALID, PsciError.INVALID_ADDRESS, 0]
+
+
 def test_a_pe_in_default_suspend_does_not_deny():
     """Whoever sleeps by CPU_DEFAULT_SUSPEND is no obstacle."""
     sleeper = ((Psci.CPU_DEFAULT_SUSPEND, RESUME, 0),)
