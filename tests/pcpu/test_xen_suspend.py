@@ -10,7 +10,12 @@ from xen_bench import Bench, board
 from proto.image import Program
 from proto.traces import Phase, SystemState
 from services.pcpu.pe import Pe
-from services.pcpu.xen.suspend import STEPS, system_suspend
+from services.pcpu.xen.suspend import (
+    STEPS,
+    initiating_vcpu,
+    system_suspend,
+    system_suspend_tasklet,
+)
 
 ORDER = tuple(STEPS)
 
@@ -99,3 +104,24 @@ def test_only_an_active_system_is_suspended(state: int) -> None:
         await system_suspend(pe, 0)
 
     assert Bench(program).halts[0].startswith("Xen BUG: system_state is ")
+
+
+def test_whoever_asks_during_r9_is_not_resumed_in_its_place() -> None:
+    """The initiator is the suspend's own: a later request names its own in the tasklet."""
+    seen: list[int] = []
+
+    async def another_asks(pe: Pe) -> int:
+        await pe.store(pe.xen.suspend_tasklet.data, 1)
+        return 0
+
+    async def resume_initiator(pe: Pe) -> None:
+        seen.append((await initiating_vcpu(pe)).index)
+
+    async def program(pe: Pe) -> None:
+        await pe.store(pe.xen.suspend_tasklet.data, 2)
+        await system_suspend_tasklet(pe, await pe.load(pe.xen.suspend_tasklet.data))
+
+    links = {**stubs([], "", 0), STEPS["gic_suspend"].do: another_asks}
+    Bench(program, of=board(1, (1, 2)), relinked=links | {"resume_initiator": resume_initiator})
+
+    assert seen == [2]

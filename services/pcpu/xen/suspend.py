@@ -89,6 +89,8 @@ async def system_suspend(pe: Pe, initiator: int) -> int:
     Runs on the boot CPU's idle vCPU. Comes back only when the machine did not sleep: after a sleep
     `hyp_resume` goes on in its place.
     """
+    # Its own copy: whoever asks next, while this one is being taken back, is not resumed by it.
+    await pe.store(pe.xen.suspend.initiator, initiator)
     order = pe.board.profile.suspend_steps
     for index, name in enumerate(order):
         step = STEPS[name]
@@ -223,7 +225,7 @@ async def restore_context(pe: Pe) -> None:
 @symbol
 async def system_suspend_tasklet(pe: Pe, data: int) -> None:
     """Suspend the host for a domain that has shut down for it; its result goes nowhere."""
-    await system_suspend(pe, await pe.load(pe.xen.suspend.initiator))
+    await system_suspend(pe, data)
 
 
 @symbol

@@ -227,7 +227,6 @@ async def suspend_by_blocking(pe: Pe, vcpu: Vcpu, resume: ResumeContext) -> int 
     """The 2025-03 design: the vCPU blocks, and any interrupt for it ends that."""
     await store_resume_context(pe, vcpu, resume)
     if triggers_host_suspend(pe, vcpu):
-        await pe.store(pe.xen.suspend.initiator, vcpu.index)
         error = await continue_hypercall_on_cpu(
             pe, vcpu, BOOT_CPU, Continuation.SYSTEM_SUSPEND, vcpu.index
         )
@@ -265,7 +264,7 @@ async def suspend_by_shutdown(pe: Pe, vcpu: Vcpu, resume: ResumeContext) -> int:
     await store_resume_context(pe, vcpu, resume)
     await pe.store(pe.xen.domains[vcpu.domain].resume_vcpu, vcpu.index + 1)
     if verdict is Policy.HOST:
-        await pe.store(pe.xen.suspend.initiator, vcpu.index)
+        await pe.store(pe.xen.suspend_tasklet.data, vcpu.index)
         await tasklet_schedule_on_cpu(pe, pe.xen.suspend_tasklet, BOOT_CPU)
     return PsciError.SUCCESS
 
