@@ -64,10 +64,10 @@ def test_the_arrays_come_back_in_the_order_of_the_profile() -> None:
 
     assert orders == {
         "configuration_first": [
+            "ICENABLER",
             "ICFGR",
             "IPRIORITYR",
             "ITARGETSR",
-            "ICENABLER",
             "ISENABLER",
             "ICACTIVER",
             "ISACTIVER",

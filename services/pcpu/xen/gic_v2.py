@@ -167,15 +167,28 @@ SAVED_ARRAYS: tuple[tuple[str, PerIntid, int], ...] = (
 )
 """What gic_suspend saves of the distributor: cells, register array, first INTID."""
 
-CONFIGURATION_FIRST = ("icfgr", "ipriorityr", "itargetsr", "isenabler", "isactiver")
-ENABLES_FIRST = ("isenabler", "isactiver", "ipriorityr", "itargetsr", "icfgr")
+CONFIGURATION_FIRST = (
+    "icenabler",
+    "icfgr",
+    "ipriorityr",
+    "itargetsr",
+    "isenabler",
+    "icactiver",
+    "isactiver",
+)
+ENABLES_FIRST = (
+    "icenabler",
+    "isenabler",
+    "icactiver",
+    "isactiver",
+    "ipriorityr",
+    "itargetsr",
+    "icfgr",
+)
 """Orders in which the distributor's arrays are written back."""
 
-CLEARED_BEFORE: dict[str, PerIntid] = {
-    "isenabler": GICD.ICENABLER,
-    "isactiver": GICD.ICACTIVER,
-}
-"""Set-registers whose bits are cleared first: a stale one would stay otherwise."""
+CLEARED: dict[str, PerIntid] = {"icenabler": GICD.ICENABLER, "icactiver": GICD.ICACTIVER}
+"""Clear-registers that are written with all ones: a stale bit would stay otherwise."""
 
 
 @symbol
@@ -241,11 +254,12 @@ async def gic_restore_arrays_enables_first(pe: Pe) -> None:
 async def _restore(pe: Pe, order: tuple[str, ...]) -> None:
     arrays = {name: (array, first) for name, array, first in SAVED_ARRAYS}
     for name in order:
+        if name in CLEARED:
+            for address in gicd_words(pe, CLEARED[name], 0):
+                pe.post(address, ALL)
+            continue
         array, first = arrays[name]
         addresses = gicd_words(pe, array, first)
-        if name in CLEARED_BEFORE:
-            for address in gicd_words(pe, CLEARED_BEFORE[name], first):
-                pe.post(address, ALL)
         words = await pe.load_burst(getattr(pe.xen.gic, name)[: len(addresses)])
         for address, word in zip(addresses, words, strict=True):
             pe.post(address, word)
