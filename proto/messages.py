@@ -418,7 +418,8 @@ class SystemPowerOff(Message, frozen=True):
 class Rail(Message, frozen=True):
     """`scp` switches the power of a PE; `pe<N>` passes it on to its own EL3 context.
 
-    With `report` the EL3 context answers `scp` by `BlockPowered` when it has lost its power.
+    It goes to `gicd` as well where the CPU interface lies in the PE's power domain. With `report`
+    the EL3 context answers `scp` by `BlockPowered` when it has lost its power.
     """
 
     on: bool

@@ -106,6 +106,13 @@ class IommuDriver(Enum):
     NONE = "none"
 
 
+class GiccPower(StrEnum):
+    """The power domain in which the CPU interfaces of the GIC lie."""
+
+    GICD = "gicd"
+    PE = "pe"
+
+
 Range = tuple[int, int]
 
 
@@ -242,6 +249,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     power_states: PowerStates | None = None
     """None stands for POWER_STATES of the format."""
     trusted_os: TrustedOs = TrustedOs.NONE
+    gicc_power: GiccPower = GiccPower.GICD
+    """With `pe` a CPU interface loses its state whenever its PE loses power."""
     late_abandon: bool = False
     """A wake-up before SYSTEM_SUSPEND's power cut makes the PE go on behind its last WFI."""
 

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from proto.board import Board
-from proto.ids import OPERATOR, BoardNs, CpuIndex, el3_node, pe_node
+from proto.ids import GICD_NODE, OPERATOR, BoardNs, CpuIndex, el3_node, pe_node
 from proto.image import Image, Program
 from proto.messages import (
     BareAccess,
@@ -20,7 +20,7 @@ from proto.messages import (
     SysregRead,
 )
 from proto.node import ProtocolError
-from proto.platform import XEN_TEXT
+from proto.platform import XEN_TEXT, GiccPower
 from proto.traces import PeEntered, PePower
 from proto.turn import Effect, Envelope, Send, Trace
 from proto.vectors import entry_address
@@ -112,7 +112,7 @@ class BarePeNode:
         return [
             Trace(PePower(True, rail.reason.name)),
             Send(OPERATOR, BarePower(True)),
-            Send(el3_node(self._cpu), rail),
+            *self._pass_on(rail),
         ]
 
     def _power_down(self, now: BoardNs, rail: Rail) -> Sequence[Effect]:
@@ -124,5 +124,11 @@ class BarePeNode:
         pe.trace(PePower(False))
         pe.power_lost()
         pe.emit(Send(OPERATOR, BarePower(False)))
-        pe.emit(Send(el3_node(self._cpu), rail))
-        return pe.end()
+        return [*pe.end(), *self._pass_on(rail)]
+
+    def _pass_on(self, rail: Rail) -> list[Effect]:
+        """To what shares the rail."""
+        shared = [el3_node(self._cpu)]
+        if self._board.platform.gicc_power is GiccPower.PE:
+            shared.append(GICD_NODE)
+        return [Send(node, rail) for node in shared]

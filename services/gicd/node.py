@@ -5,13 +5,14 @@ from typing import Any, NamedTuple
 
 from proto.board import Board
 from proto.gic import SGI_COUNT, SPI_FIRST
-from proto.ids import GICD_NODE, SCP, BoardNs, NodeId, el3_node, pe_node
+from proto.ids import GICD_NODE, SCP, BoardNs, CpuIndex, NodeId, el3_node, pe_node
 from proto.messages import (
     Abort,
     Barrier,
     BlockPower,
     BlockPowered,
     IrqOutput,
+    Rail,
     RegRead,
     RegWrite,
     Reply,
@@ -22,7 +23,7 @@ from proto.messages import (
     Wire,
 )
 from proto.node import ProtocolError
-from proto.platform import GICC_BASE, GICD_BASE, Retention, retention
+from proto.platform import GICC_BASE, GICD_BASE, GiccPower, Retention, retention
 from proto.registers import PerIntid
 from proto.traces import InterruptLost, Unpredictable
 from proto.turn import Effect, Envelope, Send, Trace
@@ -49,7 +50,8 @@ class Gicd:
 
     The accessing PE is the one whose `pe<N>` or `el3.pe<N>` sent the message; Secure accesses come
     from EL3 alone. Losing power resets distributor and CPU interfaces, but not the levels of the
-    input wires. A PE that is switched off leaves its banked state here as it is. Refused accesses
+    input wires. A PE that is switched off leaves its banked state in the distributor as it is; its
+    CPU interface is lost with it where it shares the PE's power domain. Refused accesses
     are answered with `Abort`: no power, outside the frames, an unsupported width. A posted write
     that is refused has no answer and is traced as `Unpredictable`.
 
@@ -61,6 +63,7 @@ class Gicd:
     def __init__(self, board: Board) -> None:
         platform = board.platform
         self.id: NodeId = GICD_NODE
+        self._gicc_power = platform.gicc_power
         self._retention = retention(board.scenario.power_model, self.id)
         self._distributor = Distributor(platform.pes, platform.intids)
         self._interfaces = [CpuInterface(cpu, self._distributor) for cpu in platform.cpus]
@@ -82,6 +85,7 @@ class Gicd:
             VirtualDeactivate: self._virtual_deactivate,
             BlockPower: self._block_power,
             WakeRequests: self._wake_requests,
+            Rail: self._rail,
         }
 
     def on_start(self, now: BoardNs) -> Sequence[Effect]:
@@ -187,6 +191,16 @@ class Gicd:
         return self._outcome()
 
     # -- power
+
+    def _rail(self, src: NodeId, body: Rail) -> list[Effect]:
+        """A CPU interface in the power domain of its PE has nothing left after a cut."""
+        cpu = self._cpu_of.get(src)
+        if cpu is None or self._gicc_power is not GiccPower.PE or src != pe_node(CpuIndex(cpu)):
+            raise ProtocolError(f"{src}: no CPU interface lies on its rail")
+        if not body.on:
+            self._interfaces[cpu].reset()
+            self._distributor.touch(cpu)
+        return self._outcome()
 
     def _block_power(self, src: NodeId, body: BlockPower) -> list[Effect]:
         if body.on is self._on:

@@ -57,6 +57,11 @@ class GicShadow:
             self._fields.clear()
             self._words.clear()
 
+    def interface_lost(self, cpu: int) -> None:
+        """A CPU interface that shares its PE's power domain is back at reset."""
+        for name in (GICC.CTLR.name, GICC.PMR.name, GICC.BPR.name):
+            self._words.pop((name, cpu), None)
+
     def interrupt(self, event: IntState) -> None:
         """The GIC says whether an interrupt is active."""
         self._set("active", event.cpu, event.intid, int(event.active))

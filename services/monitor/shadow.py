@@ -9,7 +9,7 @@ from functools import cached_property
 from proto.board import Board
 from proto.ids import GICD_NODE, NodeId, cpu_of
 from proto.messages import BankLost, BlockPowered, RegWrite, VcpuExit, VcpuRun
-from proto.platform import Retention, retention
+from proto.platform import GiccPower, Retention, retention
 from proto.scenario import domain_ids
 from proto.traces import (
     AffinityState,
@@ -81,6 +81,7 @@ class Shadow:
         self.lines: dict[int, tuple[int, int]] = {}
         """Device lines that are high, with position and time of the assertion."""
         self.gic = GicShadow(board.platform)
+        self._gicc_power = board.platform.gicc_power
         self.spans: list[Span] = []
         self.attempts: list[Attempt] = []
         self.attempt_listeners: list[AttemptListener] = []
@@ -220,6 +221,8 @@ class Shadow:
     def _on_pe_power(self, moment: Moment, event: PePower) -> None:
         self.pe_power[cpu_of(moment.node)] = event.on
         if not event.on:
+            if self._gicc_power is GiccPower.PE:
+                self.gic.interface_lost(cpu_of(moment.node))
             for span in self._open_spans.pop(moment.node, []):
                 span.end_ns = moment.now
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from importlib import import_module
 
 from proto.board import Board
-from proto.ids import BoardNs, CpuIndex, el3_node, pe_node
+from proto.ids import GICD_NODE, BoardNs, CpuIndex, el3_node, pe_node
 from proto.image import Image, Program, defined_in
 from proto.messages import (
     BankLost,
@@ -23,7 +23,7 @@ from proto.messages import (
     VcpuState,
 )
 from proto.node import ProtocolError
-from proto.platform import XEN_TEXT
+from proto.platform import XEN_TEXT, GiccPower
 from proto.scenario import Relink
 from proto.traces import PeEntered, PePower
 from proto.turn import Effect, Envelope, Send, Trace
@@ -183,7 +183,7 @@ class PeNode:
         self._pe = Pe(
             self._board, self._cpu, self._image, self._memory, self._last_tx, self._irq_line
         )
-        return [Trace(PePower(True, rail.reason.name)), Send(el3_node(self._cpu), rail)]
+        return [Trace(PePower(True, rail.reason.name)), *self._pass_on(rail)]
 
     def _power_down(self, now: BoardNs, rail: Rail) -> Sequence[Effect]:
         pe, self._pe = self._pe, None
@@ -195,5 +195,11 @@ class PeNode:
         pe.power_lost()
         if pe.loaded is not None:
             pe.emit(Send(pe.loaded.node, BankLost(pe.loaded.number, pe.generation)))
-        pe.emit(Send(el3_node(self._cpu), rail))
-        return pe.end()
+        return [*pe.end(), *self._pass_on(rail)]
+
+    def _pass_on(self, rail: Rail) -> list[Effect]:
+        """To what shares the rail."""
+        shared = [el3_node(self._cpu)]
+        if self._board.platform.gicc_power is GiccPower.PE:
+            shared.append(GICD_NODE)
+        return [Send(node, rail) for node in shared]

@@ -21,7 +21,7 @@ from proto.messages import (
     WakeRequests,
     Wire,
 )
-from proto.platform import GICC_BASE, GICD_BASE, Platform
+from proto.platform import GICC_BASE, GICD_BASE, GiccPower, Platform
 from proto.registers import PerIntid, Word
 from proto.traces import IntState, TraceEvent
 from proto.turn import Effect, Envelope, MessageId, Send, Trace
@@ -31,9 +31,14 @@ ALL = 0xFFFF_FFFF
 EDGE, LEVEL = 0b10, 0b00
 
 
-def board(power_model: str = "all-lost", pes: int = 4, intids: int = 96) -> Board:
+def board(
+    power_model: str = "all-lost",
+    pes: int = 4,
+    intids: int = 96,
+    gicc_power: GiccPower = GiccPower.GICD,
+) -> Board:
     """As much of a board as a GIC looks at."""
-    platform = Platform(name="test", clusters=(pes,), intids=intids)
+    platform = Platform(name="test", clusters=(pes,), intids=intids, gicc_power=gicc_power)
     scenario = SimpleNamespace(power_model=power_model)
     return cast(Board, SimpleNamespace(platform=platform, scenario=scenario))
 
@@ -41,8 +46,14 @@ def board(power_model: str = "all-lost", pes: int = 4, intids: int = 96) -> Boar
 class Bench:
     """A GIC, the levels of its outputs, the wake requests and all traces so far."""
 
-    def __init__(self, power_model: str = "all-lost", pes: int = 4, intids: int = 96) -> None:
-        self.gicd = Gicd(board(power_model, pes, intids))
+    def __init__(
+        self,
+        power_model: str = "all-lost",
+        pes: int = 4,
+        intids: int = 96,
+        gicc_power: GiccPower = GiccPower.GICD,
+    ) -> None:
+        self.gicd = Gicd(board(power_model, pes, intids, gicc_power))
         self.pes, self.intids = pes, intids
         self.irq = [False] * pes
         self.outputs: list[tuple[int, bool]] = []

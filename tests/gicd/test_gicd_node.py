@@ -10,6 +10,7 @@ from proto.messages import (
     Barrier,
     BlockPower,
     IrqOutput,
+    Rail,
     RegRead,
     RegWrite,
     Reply,
@@ -19,7 +20,7 @@ from proto.messages import (
     Wire,
 )
 from proto.node import ProtocolError
-from proto.platform import GICC_BASE, GICD_BASE
+from proto.platform import GICC_BASE, GICD_BASE, GiccPower
 from proto.traces import InterruptLost, IntState, Unpredictable
 
 SPI, OTHER = 34, 40
@@ -91,6 +92,7 @@ def test_holes_read_as_zero() -> None:
         ("dom1", VirtualDeactivate(0, 500)),
         ("scp", BlockPower(True)),
         ("pe0", IrqOutput(True)),
+        ("pe0", Rail(False)),
         ("pe0", WakeRequests(0, WakeEnable.WAKEUP)),
         ("scp", WakeRequests(4, WakeEnable.WAKEUP)),
     ],
@@ -344,3 +346,32 @@ def test_a_lost_gic_asks_for_nobody() -> None:
     bench.power(True)
 
     assert bench.wake_of[0] == [(SPI, True), (SPI, False)]
+
+
+def test_a_cpu_interface_goes_with_its_pe() -> None:
+    """In the PE's power domain it comes back at reset; the distributor keeps the active bit."""
+    bench = Bench("all-retained", gicc_power=GiccPower.PE).open(eoimode=1)
+    bench.enable(SPI)
+    bench.wire(SPI, True)
+    bench.iar()
+    assert bench.send("pe0", Rail(False)) is None
+    assert bench.send("pe0", Rail(True)) is None
+
+    for row, reset in ((GICC.CTLR, 0), (GICC.PMR, 0), (GICC.BPR, 2), (GICC.NSAPR, 0)):
+        assert bench.read(0, row, secure=True) == reset
+    assert bench.state(SPI) == "active and pending"
+    assert bench.read(1, GICC.PMR, secure=True) == 0xF8
+
+
+def test_the_signal_to_a_pe_without_power_falls() -> None:
+    """Its interface drives nothing; what was pending is signalled once it is set up again."""
+    bench = Bench("all-retained", gicc_power=GiccPower.PE).open()
+    bench.enable(SPI)
+    bench.wire(SPI, True)
+    bench.send("pe0", Rail(False))
+    assert bench.outputs == [(0, True), (0, False)]
+
+    bench.send("pe0", Rail(True))
+    bench.write(0, GICC.PMR, 0xFF, secure=True)
+    bench.write(0, GICC.CTLR, GICC.CTLR_ENABLE)
+    assert bench.irq[0]
