@@ -171,6 +171,7 @@ class Errno(IntEnum):
     ENOENT = 2
     ESRCH = 3
     EIO = 5
+    ENOMEM = 12
     EFAULT = 14
     EBUSY = 16
     EEXIST = 17

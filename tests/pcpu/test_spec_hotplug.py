@@ -4,6 +4,7 @@ import pytest
 from xen_bench import Bench, board
 
 from proto.gic import PPI_HYP_TIMER
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from proto.image import Program
 from proto.psci import Psci, PsciError
@@ -11,7 +12,6 @@ from proto.timer import ENABLE
 from proto.units import MS
 from services.pcpu.pe import Pe
 from services.pcpu.xen.cpu import cpu_down
-from services.pcpu.xen.errno import ENOMEM
 from services.pcpu.xen.notifier import CpuEvent
 from services.pcpu.xen.setup import start_secondary
 from services.pcpu.xen.smpboot import arch_cpu_die, stop_cpu
@@ -41,7 +41,7 @@ def stubs(log: list[str], *symbols: str) -> dict[str, Program]:
             0,
             ["rcu_barrier", "DOWN_PREPARE", "stop_machine_run", "arch_cpu_die", "DEAD"],
         ),
-        (CpuEvent.DOWN_PREPARE, -ENOMEM, ["rcu_barrier", "DOWN_PREPARE", "DOWN_FAILED"]),
+        (CpuEvent.DOWN_PREPARE, -Errno.ENOMEM, ["rcu_barrier", "DOWN_PREPARE", "DOWN_FAILED"]),
     ],
 )
 def test_a_cpu_goes_down_in_this_order(
@@ -53,7 +53,7 @@ def test_a_cpu_goes_down_in_this_order(
 
     async def chain(pe: Pe, cpu: CpuIndex, event: CpuEvent) -> int:
         log.append(event.name)
-        return -ENOMEM if event is vetoed else 0
+        return -Errno.ENOMEM if event is vetoed else 0
 
     async def program(pe: Pe) -> None:
         await pe.store(pe.xen.system.cpu_online_map, 0b11)

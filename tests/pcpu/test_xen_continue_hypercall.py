@@ -3,12 +3,12 @@
 from xen_bench import Bench, board
 
 from proto.el1 import word_index
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from proto.psci import from_register
 from proto.traces import HeapUse
 from services.pcpu.pe import Pe
 from services.pcpu.xen.continue_hypercall import Continuation, continue_hypercall_on_cpu
-from services.pcpu.xen.errno import EINVAL
 from services.pcpu.xen.tasklet import do_tasklet, migrate_tasklets_from_cpu
 
 HERE, OTHER = CpuIndex(0), CpuIndex(1)
@@ -57,7 +57,7 @@ def test_an_offline_cpu_is_refused() -> None:
 
     Bench(program, of=board(2), relinked=LINKS)
 
-    assert seen == [-EINVAL, 0]
+    assert seen == [-Errno.EINVAL, 0]
 
 
 def test_one_whose_cpu_goes_away_fails() -> None:
@@ -76,4 +76,4 @@ def test_one_whose_cpu_goes_away_fails() -> None:
 
     Bench(program, of=board(2), relinked=LINKS)
 
-    assert seen == [-EINVAL, 0]
+    assert seen == [-Errno.EINVAL, 0]

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import pytest
 from xen_bench import Bench, board
 
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from proto.machine import Halt
 from proto.messages import Atomic
@@ -18,7 +19,6 @@ from services.pcpu.xen.cpu import (
     disable_nonboot_cpus,
     enable_nonboot_cpus,
 )
-from services.pcpu.xen.errno import EBUSY, EEXIST, EINVAL, EIO, ENOMEM, ETIMEDOUT
 from services.pcpu.xen.notifier import CPU_CHAIN, CpuEvent
 from services.pcpu.xen.setup import start_secondary
 from services.pcpu.xen.smpboot import (
@@ -49,7 +49,7 @@ def test_what_cannot_go_down_or_come_up_is_refused() -> None:
 
     Bench(program, of=board(CPUS))
 
-    assert errors == [-EINVAL, -EINVAL, -EEXIST, -EBUSY, -EBUSY]
+    assert errors == [-Errno.EINVAL, -Errno.EINVAL, -Errno.EEXIST, -Errno.EBUSY, -Errno.EBUSY]
 
 
 def test_a_cpu_that_firmware_does_not_start_is_an_error() -> None:
@@ -82,7 +82,7 @@ def test_a_cpu_that_never_comes_online_is_given_up_after_a_second() -> None:
 
     bench = Bench(program, of=board(CPUS))
 
-    assert result == [-EIO, True, 0xFFFF_FFFF]
+    assert result == [-Errno.EIO, True, 0xFFFF_FFFF]
     assert "CPU1 never came online" in bench.uart.text
 
 
@@ -91,7 +91,7 @@ def downs(results: dict[int, int]) -> object:
 
     async def program(pe: Pe, cpu: CpuIndex) -> int:
         error = results.get(cpu, 0)
-        if error in (0, -ETIMEDOUT):
+        if error in (0, -Errno.ETIMEDOUT):
             online = pe.xen.system.cpu_online_map
             await pe.store(online, await pe.load(online) & ~(1 << cpu))
         return error
@@ -103,9 +103,9 @@ def downs(results: dict[int, int]) -> object:
     ("results", "error", "frozen"),
     [
         ({}, 0, 0b1110),
-        ({2: -ENOMEM}, -ENOMEM, 0b0010),
-        ({1: -ENOMEM}, -ENOMEM, 0),
-        ({2: -ETIMEDOUT}, -ETIMEDOUT, 0b0110),
+        ({2: -Errno.ENOMEM}, -Errno.ENOMEM, 0b0010),
+        ({1: -Errno.ENOMEM}, -Errno.ENOMEM, 0),
+        ({2: -Errno.ETIMEDOUT}, -Errno.ETIMEDOUT, 0b0110),
     ],
 )
 def test_the_first_refusal_stops_disabling(
@@ -131,7 +131,7 @@ def test_busy_is_a_bug() -> None:
         await pe.store(pe.xen.system.cpu_online_map, ALL)
         await disable_nonboot_cpus(pe)
 
-    bench = Bench(program, of=board(CPUS), relinked={"cpu_down": downs({1: -EBUSY})})  # type: ignore[dict-item]
+    bench = Bench(program, of=board(CPUS), relinked={"cpu_down": downs({1: -Errno.EBUSY})})  # type: ignore[dict-item]
 
     assert bench.halts[0].startswith("Xen BUG: cpu_down returned -EBUSY")
 
@@ -142,7 +142,7 @@ def test_only_frozen_cpus_come_back_and_missing_ones_are_reported() -> None:
 
     async def up(pe: Pe, cpu: CpuIndex) -> int:
         events.append(f"up {cpu}")
-        return -EIO if cpu == 1 else 0
+        return -Errno.EIO if cpu == 1 else 0
 
     async def chain(pe: Pe, cpu: CpuIndex, event: CpuEvent) -> int:
         events.append(f"{event.value} {cpu}")
@@ -158,7 +158,7 @@ def test_only_frozen_cpus_come_back_and_missing_ones_are_reported() -> None:
     )
 
     assert events == ["up 1", "up 3", "CPU_RESUME_FAILED 1", "frozen 0"]
-    assert bench.traces(CpuMissing) == [CpuMissing(1, -EIO)]
+    assert bench.traces(CpuMissing) == [CpuMissing(1, -Errno.EIO)]
 
 
 def die(relink: dict[str, str], states: Sequence[int]) -> tuple[int, Bench]:
@@ -183,7 +183,7 @@ def test_the_flag_alone_is_believed_or_firmware_is_asked() -> None:
     assert die({"cpu_kill": "cpu_kill_believed"}, [0])[0] == [0]
     assert die({}, [0, 0, 1])[0] == [0]
     result, bench = die({}, [0])
-    assert result == [-ETIMEDOUT]
+    assert result == [-Errno.ETIMEDOUT]
     assert "CPU1 did not turn off within 100 ms" in bench.uart.text
 
 
@@ -221,7 +221,7 @@ def test_the_hand_over_is_taken_back_whatever_became_of_the_cpu() -> None:
     async def program(pe: Pe) -> None:
         system = pe.xen.system
         cells = (system.init_data_stack, system.init_data_cpuid, system.smp_up_cpu)
-        assert await cpu_up(pe, CpuIndex(1)) == -EIO
+        assert await cpu_up(pe, CpuIndex(1)) == -Errno.EIO
         seen.append(await pe.load_burst(cells))
 
     async def silent(pe: Pe) -> None:
@@ -278,7 +278,7 @@ def test_a_cpu_without_its_gic_interface_stays_offline(symbol: str, offs: int) -
     calls: list[int] = []
 
     async def gicv2_cpu_init(pe: Pe) -> int:
-        return -EIO
+        return -Errno.EIO
 
     async def set_online(pe: Pe, cpu: CpuIndex, online: bool) -> None:
         calls.append(-1)

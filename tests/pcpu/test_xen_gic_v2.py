@@ -4,9 +4,9 @@ import pytest
 from xen_bench import Bench, board
 
 from proto.gic import GICC, GICD
+from proto.hypercall import Errno
 from proto.platform import GICC_BASE, GICD_BASE
 from services.pcpu.pe import Pe
-from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.gic_v2 import gic_resume, gic_suspend
 from services.pcpu.xen.memory import XEN_VIRT_OFFSET
 
@@ -100,7 +100,11 @@ def test_what_was_saved_is_what_is_written_back() -> None:
 
 @pytest.mark.parametrize(
     ("mode", "result"),
-    [("gic_quiesce_nothing", 0), ("gic_quiesce", -EBUSY), ("gic_quiesce_closed", -EBUSY)],
+    [
+        ("gic_quiesce_nothing", 0),
+        ("gic_quiesce", -Errno.EBUSY),
+        ("gic_quiesce_closed", -Errno.EBUSY),
+    ],
 )
 def test_an_active_priority_is_busy(mode: str, result: int) -> None:
     """A visible GICC_APR bit refuses the suspend and leaves the interface as it was."""

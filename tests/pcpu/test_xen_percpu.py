@@ -3,11 +3,11 @@
 import pytest
 from xen_bench import Bench, board
 
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from proto.traces import HeapUse, Unpredictable
 from services.pcpu.pe import Pe
 from services.pcpu.xen.cpu import cpu_down, enable_nonboot_cpus
-from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.heap import xfree, xmalloc
 from services.pcpu.xen.memory import PercpuArea
 from services.pcpu.xen.notifier import CpuEvent
@@ -26,10 +26,10 @@ async def area(pe: Pe, value: PercpuArea) -> None:
     ("symbol", "there", "state", "error"),
     [
         ("init_percpu_area", PercpuArea.INVALID, SystemState.ACTIVE, 0),
-        ("init_percpu_area", PercpuArea.VALID, SystemState.ACTIVE, -EBUSY),
+        ("init_percpu_area", PercpuArea.VALID, SystemState.ACTIVE, -Errno.EBUSY),
         ("init_percpu_area", PercpuArea.VALID, SystemState.RESUME, 0),
         ("init_percpu_area_busy", PercpuArea.INVALID, SystemState.RESUME, 0),
-        ("init_percpu_area_busy", PercpuArea.VALID, SystemState.RESUME, -EBUSY),
+        ("init_percpu_area_busy", PercpuArea.VALID, SystemState.RESUME, -Errno.EBUSY),
     ],
 )
 def test_an_area_that_is_there_is_an_error_but_not_at_resume(
@@ -87,7 +87,7 @@ def test_the_area_of_a_dead_cpu_is_freed_after_a_grace_period_but_not_at_suspend
 
     bench = Bench(program, of=board(2))
 
-    assert seen == [-EBUSY, left]
+    assert seen == [-Errno.EBUSY, left]
     assert [use.operation for use in bench.traces(HeapUse)] == heap
 
 
@@ -171,7 +171,7 @@ def test_freeing_actions_in_cpu_dying_is_a_bug(release: str, bug: bool) -> None:
     async def stop_machine_run(pe: Pe, function: str, cpu: CpuIndex) -> int:
         await pe.irq_disable()
         error: int = await pe.links["cpu_notifier_call_chain"](pe, cpu, CpuEvent.DYING)
-        return error or -EBUSY
+        return error or -Errno.EBUSY
 
     async def program(pe: Pe) -> None:
         await pe.store(pe.xen.system.cpu_online_map, 0b11)

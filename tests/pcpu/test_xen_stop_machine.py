@@ -3,9 +3,9 @@
 import pytest
 from xen_bench import Bench
 
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from services.pcpu.pe import Pe
-from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.spinlock import spin_lock
 from services.pcpu.xen.stop_machine import stop_machine_run, stopmachine_tasklet_init
 from services.pcpu.xen.tasklet import do_tasklet
@@ -65,4 +65,4 @@ def test_a_second_one_is_refused() -> None:
 
     Bench(program)
 
-    assert results == [-EBUSY]
+    assert results == [-Errno.EBUSY]

@@ -6,13 +6,13 @@ import pytest
 from xen_bench import Bench, board
 
 from proto.el1 import word_index
+from proto.hypercall import Errno
 from proto.ids import VcpuIndex
 from proto.psci import SMCCC_VERSION, Affinity, MigrateInfo, Psci, PsciError
 from proto.traces import VpsciCall, VpsciResult
 from services.pcpu.pe import Pe
 from services.pcpu.xen.continue_hypercall import Continuation
 from services.pcpu.xen.domain import VPF_BLOCKED, VPF_DOWN
-from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.vpsci import do_vpsci_call
 
@@ -174,7 +174,9 @@ def test_the_seed_resets_no_domu() -> None:
     assert calls.resume == (ENTRY, 7, 0)
 
 
-@pytest.mark.parametrize(("error", "code"), [(0, PsciError.SUCCESS), (-EBUSY, PsciError.DENIED)])
+@pytest.mark.parametrize(
+    ("error", "code"), [(0, PsciError.SUCCESS), (-Errno.EBUSY, PsciError.DENIED)]
+)
 def test_the_hardware_domain_takes_the_host_with_it(error: int, code: int) -> None:
     """The host suspend is continued on CPU 0; if it cannot be queued, the call is denied."""
     asked: list[tuple[int, Continuation, int]] = []

@@ -2,13 +2,13 @@
 
 from enum import Enum
 
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from proto.image import symbol
 from proto.psci import to_register
 from services.pcpu.pe import Pe
 from services.pcpu.xen.context import set_return_register
 from services.pcpu.xen.domain import vcpu_pause_nosync, vcpu_sleep_sync, vcpu_unpause
-from services.pcpu.xen.errno import EINVAL
 from services.pcpu.xen.heap import xfree, xmalloc
 from services.pcpu.xen.memory import Vcpu
 from services.pcpu.xen.tasklet import tasklet_init, tasklet_schedule_on_cpu
@@ -34,7 +34,7 @@ async def continue_hypercall_on_cpu(
     otherwise is replaced by the function's result.
     """
     if not await pe.load(pe.xen.system.cpu_online_map) >> cpu & 1:
-        return -EINVAL
+        return -Errno.EINVAL
     await xmalloc(pe, MIGRATE_INFO)
     info = pe.xen.continue_info[vcpu.index]
     tasklet = pe.xen.continue_tasklet[vcpu.index]
@@ -58,7 +58,7 @@ async def continue_hypercall_tasklet_handler(pe: Pe, index: int) -> None:
     await vcpu_sleep_sync(pe, vcpu)
     name = pe.image.at(function)
     assert name is not None
-    result: int = await pe.links[name](pe, data) if cpu == pe.cpu else -EINVAL
+    result: int = await pe.links[name](pe, data) if cpu == pe.cpu else -Errno.EINVAL
     await finish_continuation(pe, vcpu, result)
 
 

@@ -1,11 +1,11 @@
 """CPU hotplug: notifiers, cpu_down, cpu_up, the non-boot CPUs (xen/common/cpu.c)."""
 
+from proto.hypercall import Errno
 from proto.ids import BOOT_CPU, CpuIndex
 from proto.image import symbol
 from proto.traces import CpuMissing, FrozenCpus
 from services.pcpu.pe import Pe
 from services.pcpu.xen.console import printk
-from services.pcpu.xen.errno import EBUSY, EEXIST, EINVAL
 from services.pcpu.xen.notifier import CpuEvent, cpu_notifier_call_chain
 from services.pcpu.xen.psci import bug
 from services.pcpu.xen.rcupdate import rcu_barrier
@@ -19,8 +19,8 @@ async def cpu_down(pe: Pe, cpu: CpuIndex) -> int:
     """Take a CPU down; 0, -EINVAL for one that cannot, -EBUSY, or what a notifier refused with."""
     system = pe.xen.system
     if not await spin_trylock(pe, system.cpu_hotplug_lock):
-        return -EBUSY
-    error = -EINVAL
+        return -Errno.EBUSY
+    error = -Errno.EINVAL
     if cpu != BOOT_CPU and await pe.load(system.cpu_online_map) >> cpu & 1:
         error = await _cpu_down(pe, cpu)
     await spin_unlock(pe, system.cpu_hotplug_lock)
@@ -45,8 +45,8 @@ async def cpu_up(pe: Pe, cpu: CpuIndex) -> int:
     """Bring a CPU up; 0, -EEXIST if it is, -EBUSY, -EIO if it did not come."""
     system = pe.xen.system
     if not await spin_trylock(pe, system.cpu_hotplug_lock):
-        return -EBUSY
-    error = -EEXIST
+        return -Errno.EBUSY
+    error = -Errno.EEXIST
     if not await pe.load(system.cpu_online_map) >> cpu & 1:
         error = await _cpu_up(pe, cpu)
     await spin_unlock(pe, system.cpu_hotplug_lock)
@@ -74,7 +74,7 @@ async def disable_nonboot_cpus(pe: Pe) -> int:
         if cpu == BOOT_CPU or not online >> cpu & 1:
             continue
         error = await cpu_down(pe, cpu)
-        if error == -EBUSY:
+        if error == -Errno.EBUSY:
             await bug(pe, "cpu_down returned -EBUSY in disable_nonboot_cpus")
         if not await pe.load(pe.xen.system.cpu_online_map) >> cpu & 1:
             frozen |= 1 << cpu
@@ -98,7 +98,7 @@ async def enable_nonboot_cpus(pe: Pe) -> None:
         if not frozen >> cpu & 1:
             continue
         error = await cpu_up(pe, cpu)
-        if error == -EBUSY:
+        if error == -Errno.EBUSY:
             await bug(pe, "cpu_up returned -EBUSY in enable_nonboot_cpus")
         if error:
             failed.append(cpu)

@@ -9,11 +9,11 @@ from proto.gic import (
     PPI_VIRT_TIMER,
     SPI_FIRST,
 )
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from proto.image import symbol
 from proto.registers import PerIntid
 from services.pcpu.pe import Pe
-from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.gic import GICC_VA, GICD_VA
 from services.pcpu.xen.heap import xfree
 
@@ -218,7 +218,7 @@ async def gic_quiesce(pe: Pe, ctlr: int) -> int:
 
     What arrives from here on is seen by firmware, which then does not sleep.
     """
-    return -EBUSY if await pe.read(GICC_VA + GICC.APR.offset) else 0
+    return -Errno.EBUSY if await pe.read(GICC_VA + GICC.APR.offset) else 0
 
 
 @symbol
@@ -234,7 +234,7 @@ async def gic_quiesce_closed(pe: Pe, ctlr: int) -> int:
     await pe.write(GICC_VA + GICC.CTLR.offset, closed)
     if await pe.read(GICC_VA + GICC.APR.offset):
         await pe.write(GICC_VA + GICC.CTLR.offset, ctlr)
-        return -EBUSY
+        return -Errno.EBUSY
     await pe.write(GICD_VA + GICD.CTLR.offset, 0)
     return 0
 

@@ -1,11 +1,11 @@
 """The per-CPU area of a CPU: made when it comes up, freed when it is gone (xen/common/percpu.c)."""
 
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from proto.image import symbol
 from proto.machine import ExternalAbort
 from proto.traces import Unpredictable
 from services.pcpu.pe import Pe
-from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.heap import xfree, xmalloc
 from services.pcpu.xen.memory import PercpuArea
 from services.pcpu.xen.rcupdate import call_rcu
@@ -28,14 +28,14 @@ async def init_percpu_area(pe: Pe, cpu: CpuIndex) -> int:
     if area == PercpuArea.INVALID:
         await make_percpu_area(pe, cpu)
         return 0
-    return 0 if state == SystemState.RESUME else -EBUSY
+    return 0 if state == SystemState.RESUME else -Errno.EBUSY
 
 
 @symbol
 async def init_percpu_area_busy(pe: Pe, cpu: CpuIndex) -> int:
     """Before 282fa3fdb6 (2025-03) an area that was kept over suspend is an error."""
     if await pe.load(pe.xen.system.percpu_area[cpu]) != PercpuArea.INVALID:
-        return -EBUSY
+        return -Errno.EBUSY
     await make_percpu_area(pe, cpu)
     return 0
 

@@ -1,5 +1,6 @@
 """Bringing secondaries up and down on Arm (xen/arch/arm/smpboot.c)."""
 
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from proto.image import symbol
 from proto.messages import AtomicOp
@@ -8,7 +9,6 @@ from proto.traces import Online
 from proto.units import MS, S
 from services.pcpu.pe import Pe
 from services.pcpu.xen.console import printk
-from services.pcpu.xen.errno import EIO, ETIMEDOUT
 from services.pcpu.xen.gic_v2 import gic_disable_cpu
 from services.pcpu.xen.mm import set_init_ttbr, update_identity_mapping
 from services.pcpu.xen.psci import call_psci_cpu_off, call_psci_cpu_on, psci_cpu_is_off
@@ -52,7 +52,7 @@ async def arch_cpu_up(pe: Pe, cpu: CpuIndex) -> int:
     )
     if error == PsciError.SUCCESS and not await pe.load(system.cpu_online_map) >> cpu & 1:
         await printk(pe, f"CPU{cpu} never came online")
-        error = -EIO
+        error = -Errno.EIO
     await update_identity_mapping(pe, False)
     return error
 
@@ -135,7 +135,7 @@ async def cpu_kill(pe: Pe, cpu: CpuIndex) -> int:
     while not await psci_cpu_is_off(pe, cpu):
         if pe.now >= deadline_ns:
             await printk(pe, f"CPU{cpu} did not turn off within {AFFINITY_LIMIT_NS // MS} ms")
-            return -ETIMEDOUT
+            return -Errno.ETIMEDOUT
         await pe.delay(AFFINITY_POLL_NS)
     return 0
 

@@ -2,11 +2,11 @@
 
 from enum import IntEnum
 
+from proto.hypercall import Errno
 from proto.ids import CpuIndex
 from proto.image import symbol
 from proto.psci import from_register
 from services.pcpu.pe import Pe
-from services.pcpu.xen.errno import EBUSY
 from services.pcpu.xen.spinlock import spin_trylock, spin_unlock
 from services.pcpu.xen.tasklet import tasklet_init, tasklet_schedule_on_cpu
 
@@ -29,7 +29,7 @@ async def stop_machine_run(pe: Pe, function: str, cpu: CpuIndex) -> int:
     """
     data = pe.xen.stop_machine
     if not await spin_trylock(pe, data.lock):
-        return -EBUSY
+        return -Errno.EBUSY
     online = await pe.load(pe.xen.system.cpu_online_map)
     others = [other for other in pe.board.platform.cpus if online >> other & 1 and other != pe.cpu]
     await pe.store_burst(

@@ -8,6 +8,7 @@ from proto.hypercall import (
     SYSCTL_READCONSOLE,
     WORD,
     CpuHotplug,
+    Errno,
     Sysctl,
 )
 from proto.ids import BOOT_CPU, CpuIndex
@@ -16,7 +17,6 @@ from services.pcpu.pe import Pe
 from services.pcpu.xen.continue_hypercall import Continuation, continue_hypercall_on_cpu
 from services.pcpu.xen.cpu import cpu_down, cpu_up
 from services.pcpu.xen.domctl import getdomaininfo
-from services.pcpu.xen.errno import EINVAL, ENOSYS, EOPNOTSUPP, EPERM
 from services.pcpu.xen.guest_access import copy_from_guest, copy_to_guest
 from services.pcpu.xen.memory import Vcpu
 
@@ -27,11 +27,11 @@ MIB = 1 << 20
 async def do_sysctl(pe: Pe, vcpu: Vcpu, args: tuple[int, ...]) -> int:
     """Serve a toolstack's call; the structure that x0 points to begins with the operation."""
     if not vcpu.is_control:
-        return -EPERM
+        return -Errno.EPERM
     (operation,) = await copy_from_guest(pe, vcpu, args[0], 1)
     handler = SYSCTLS.get(operation)
     if handler is None:
-        return -ENOSYS
+        return -Errno.ENOSYS
     return await handler(pe, vcpu, args[0])
 
 
@@ -80,10 +80,10 @@ async def arch_do_sysctl_cpu_hotplug(pe: Pe, vcpu: Vcpu, address: int) -> int:
     """XEN_SYSCTL_cpu_hotplug, which goes on in a tasklet; its result is written at the end."""
     _, cpu, operation = await copy_from_guest(pe, vcpu, address, len(SYSCTL_CPU_HOTPLUG))
     if cpu >= pe.board.platform.pes:
-        return -EINVAL
+        return -Errno.EINVAL
     function = HOTPLUG_FUNCTIONS.get(operation)
     if function is None:
-        return -EOPNOTSUPP
+        return -Errno.EOPNOTSUPP
     return await continue_hypercall_on_cpu(pe, vcpu, BOOT_CPU, function, cpu)
 
 
