@@ -10,7 +10,7 @@ from enum import StrEnum
 import msgspec
 
 from proto.gic import SPI_FIRST
-from proto.platform import SRAM_BASE, XEN_TEXT, Platform
+from proto.platform import XEN_TEXT, Platform
 
 ENTRY_OFFSET = 0x1000
 """Where `$entry` lies in the first range of Non-secure RAM."""
@@ -186,7 +186,8 @@ class Taken(VectorStep, frozen=True, kw_only=True):
 class Memory(VectorStep, frozen=True, kw_only=True):
     """Memory or a device register is written, or read and compared under a mask.
 
-    Without a PE, memory is reached from outside, and a register through any PE that runs.
+    A width of 0 stands for a cell of memory, or a register of four bytes. Without a PE, memory is
+    reached from outside, and a register through any PE that runs.
     """
 
     pe: int | None
@@ -287,8 +288,13 @@ def shared_interrupts(case: VectorCase) -> dict[int, int]:
 
 
 def entry_address(platform: Platform) -> int:
-    """Physical address of `$entry`: in Non-secure RAM, and not where PE 0 boots."""
-    base, size = platform.ram[0]
-    address = base + min(ENTRY_OFFSET, size // 2 & ~7)
-    assert address not in (XEN_TEXT, SRAM_BASE)
-    return address
+    """Physical address of `$entry`: in Non-secure RAM, and not where PE 0 boots.
+
+    Raises ValueError if the platform has no room for it.
+    """
+    for base, size in platform.non_secure_ram:
+        first, last = base + 7 & ~7, base + size - 8
+        for address in (base + ENTRY_OFFSET & ~7, first, first + 8):
+            if first <= address <= last and address != XEN_TEXT:
+                return address
+    raise ValueError("ram: there is no room for an entry point in Non-secure RAM")

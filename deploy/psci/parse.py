@@ -9,7 +9,7 @@ import msgspec
 
 from deploy.loading import SIZE_MAX, UsageError
 from deploy.psci.names import OPTIONAL
-from deploy.psci.reader import INT_MAX, Fields, Place, read_yaml
+from deploy.psci.reader import INT_MAX, MISSING, Fields, Place, read_yaml
 from deploy.psci.steps import bound_steps, read_steps
 from deploy.psci.values import Scope, saved_names
 from proto.platform import DRAM_BASE, DRAM_SIZE, Platform
@@ -61,14 +61,12 @@ def read_cases(text: str, file: str) -> list[tuple[VectorCase, Platform]]:
 
 def _case(data: object, place: Place, index: int, common: Platform) -> tuple[VectorCase, Platform]:
     fields = Fields(data, place.at(f"cases[{index}]"), "a case: a mapping of id, source, steps")
-    name = fields.take("id")
-    if not isinstance(name, str) or not name or not name.isprintable() or " " in name:
-        fields.at("id").refuse("a word", name)
+    name = _text(fields, "id")
+    if not name or not name.isprintable():
+        fields.at("id").refuse("one line of text", name)
     inside = place.case_of(name)
     fields.place = inside
-    source = fields.take("source", "")
-    if not isinstance(source, str):
-        inside.at("source").refuse("a text", source)
+    source = " ".join(_text(fields, "source", "").split())
     platform = common
     if "platform" in fields:
         platform = read_platform(fields.take("platform"), inside.at("platform"))
@@ -79,6 +77,14 @@ def _case(data: object, place: Place, index: int, common: Platform) -> tuple[Vec
     bound_steps(steps, inside)
     case = VectorCase(id=name, source=source, steps=steps)
     return case, _wired(platform, case)
+
+
+def _text(fields: Fields, key: str, default: str | None = None) -> str:
+    """A text; YAML may have taken it for a number."""
+    got = fields.take(key, MISSING if default is None else default)
+    if isinstance(got, bool) or not isinstance(got, str | int | float):
+        fields.at(key).refuse("a text", got)
+    return str(got)
 
 
 def _wired(platform: Platform, case: VectorCase) -> Platform:

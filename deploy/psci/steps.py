@@ -16,10 +16,8 @@ from deploy.psci.values import (
     read_value,
 )
 from proto.gic import PPI_HYP_TIMER, PPI_PHYS_TIMER, PPI_VIRT_TIMER, SGI_COUNT, SPI_FIRST
-from proto.platform import DRAM_BASE, DRAM_SIZE
 from proto.vectors import (
     ArmTimer,
-    Base,
     Call,
     Enters,
     Entries,
@@ -298,9 +296,8 @@ def _taken(fields: Fields, scope: Scope) -> tuple[Step, ...]:
 
 def _memory(fields: Fields, scope: Scope) -> tuple[Step, ...]:
     address = read_value(fields.take("memory"), fields.at("memory"), scope)
-    in_ram = address.base is not Base.ZERO or DRAM_BASE <= address.plus < DRAM_BASE + DRAM_SIZE
-    width = fields.take("width", 8 if in_ram and not address.plus & 7 else 4)
-    if isinstance(width, bool) or width not in (1, 2, 4, 8):
+    width = fields.take("width", 0)
+    if isinstance(width, bool) or width not in (0, 1, 2, 4, 8):
         fields.at("width").refuse("1, 2, 4 or 8 bytes", width)
     write = None
     if "write" in fields:

@@ -32,6 +32,8 @@ AFTER_NS = 10 * MS
 """How long a count has to stand still before it counts: a second one may be on its way."""
 ENTRY_LIMIT_NS = 1_000 * MS
 CELL = 8
+WORD = 4
+"""Bytes of a cell of memory and of a device register."""
 
 Wait = Generator[Until, bool, None]
 
@@ -154,8 +156,7 @@ def memory(bench: Bench, step: Memory, frame: Frame) -> Wait:
     if step.pe is not None:
         view = yield from bench.running(step.place, CpuIndex(step.pe))
     if step.write is not None:
-        value = bench.names.resolve(step.write, own) & (1 << 8 * step.width) - 1
-        yield from _write(bench, step, view, address, value)
+        yield from _write(bench, step, view, address, bench.names.resolve(step.write, own))
         return
     value = yield from _read(bench, step, view, address)
     what = f"{step.address.text}: expected"
@@ -173,26 +174,37 @@ def _read(
     bench: Bench, step: Memory, view: PeView | None, address: int
 ) -> Generator[Until, bool, int]:
     if bench.is_memory(address):
+        shift, mask = _part(step, address)
         cell = yield from bench.load(step.place, address & ~(CELL - 1))
-        return cell >> 8 * (address % CELL) & (1 << 8 * step.width) - 1
+        return cell >> shift & mask
     view = view or (yield from _any_running(bench, step))
     assert view.ready_tx is not None
-    order = BareAccess(view.ready_tx, address, step.width)
+    order = BareAccess(view.ready_tx, address, step.width or WORD)
     values = yield from bench.carry_out(step.place, view, order)
     return values[0]
 
 
 def _write(bench: Bench, step: Memory, view: PeView | None, address: int, value: int) -> Wait:
-    if not bench.is_memory(address):
-        view = view or (yield from _any_running(bench, step))
-        assert view.ready_tx is not None
-        order = BareAccess(view.ready_tx, address, step.width, value)
-        yield from bench.carry_out(step.place, view, order)
+    if bench.is_memory(address):
+        shift, mask = _part(step, address)
+        base = address & ~(CELL - 1)
+        cell = yield from bench.load(step.place, base)
+        yield from bench.store(step.place, base, cell & ~(mask << shift) | (value & mask) << shift)
         return
-    base, shift = address & ~(CELL - 1), 8 * (address % CELL)
-    mask = (1 << 8 * step.width) - 1 << shift
-    cell = yield from bench.load(step.place, base)
-    yield from bench.store(step.place, base, cell & ~mask | value << shift & mask)
+    view = view or (yield from _any_running(bench, step))
+    assert view.ready_tx is not None
+    width = step.width or WORD
+    order = BareAccess(view.ready_tx, address, width, value & (1 << 8 * width) - 1)
+    yield from bench.carry_out(step.place, view, order)
+
+
+def _part(step: Memory, address: int) -> tuple[int, int]:
+    """Which bits of a cell an access reaches: how far up they lie, and a mask of their number."""
+    offset = address % CELL
+    width = step.width or CELL - offset
+    if offset + width > CELL:
+        raise StepFailed(step.place, f"{width} bytes at {address:#x} lie in two cells of memory")
+    return 8 * offset, (1 << 8 * width) - 1
 
 
 def _any_running(bench: Bench, step: Memory) -> Generator[Until, bool, PeView]:

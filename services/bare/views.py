@@ -13,8 +13,8 @@ class PeView:
 
     `ready_tx` is set while the PE waits for an order; `answer` is what came of the last order and
     `abort` why an access was refused. `result` is what came of the last call, in line, `lost_ns`
-    when the power was cut during it. `arrivals` are those at `$entry` since that call, `elsewhere`
-    where the PE went instead. `taken` counts acknowledged interrupts by INTID and source.
+    when the power was cut during it. `arrivals` are those at `$entry` while it has power,
+    `elsewhere` where it went instead. `taken` counts acknowledged interrupts by INTID and source.
     """
 
     cpu: CpuIndex
@@ -59,6 +59,7 @@ class PeView:
             self.lost_ns = now
         self.powered, self.in_call = on, False
         self.ready_tx, self.halted = None, ""
+        self.arrivals.clear()
 
     def arrive(self, arrived: BareArrived, at_entry: bool) -> None:
         """It has come out of EL3."""

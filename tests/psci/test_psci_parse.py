@@ -19,6 +19,7 @@ from proto.vectors import (
     RaiseIrq,
     Taken,
     Together,
+    entry_address,
     shared_interrupts,
 )
 
@@ -259,11 +260,11 @@ FILE_ERRORS = {
     "": "file.yaml: expected a mapping of platform and cases, got None",
     "cases: [": "file.yaml: at line 1",
     "cases: []": "at cases: expected a list of cases",
-    "cases: [{steps: [{wait_ms: 1}]}]": "at cases[0].id: expected a word, got nothing",
-    "cases: [{id: a b, steps: [{wait_ms: 1}]}]": "at cases[0].id: expected a word",
+    "cases: [{steps: [{wait_ms: 1}]}]": "at cases[0].id: expected a text, got nothing",
+    "cases: [{id: '', steps: [{wait_ms: 1}]}]": "at cases[0].id: expected one line of text",
     "cases: [{id: a}]": "case a: at steps: expected a list of steps, got nothing",
     "cases: [{id: a, steps: [{wait_ms: 1}], x: 1}]": "case a: expected only id, source",
-    "cases: [{id: a, source: 5, steps: [{wait_ms: 1}]}]": "case a: at source: expected a text",
+    "cases: [{id: a, source: [5], steps: [{wait_ms: 1}]}]": "case a: at source: expected a text",
     "cases: [{id: a, steps: [{wait_ms: 1, wait_ms: 2}]}]": "the key 'wait_ms' stands twice",
     "cases: [{id: a, steps: [{wait_ms: 1}]}, {id: a, steps: [{wait_ms: 1}]}]": "no other case has",
     "{extra: 1, cases: [{id: a, steps: [{wait_ms: 1}]}]}": "expected only platform, cases",
@@ -308,6 +309,22 @@ def test_a_platform_that_cannot_be_is_refused(platform: str) -> None:
             read_cases(text, FILE)
 
         assert PLATFORM_ERRORS[platform] in str(refused.value)
+
+
+@pytest.mark.parametrize(
+    ("ram", "entry"),
+    [
+        ("[[0x80000000, 0x10000000]]", 0x80001000),
+        ("[[0x40000000, 0x1000]]", 0x40000000),
+        ("[[0x801FF000, 0x100000]]", 0x801FF000),
+        ("[[0x40000003, 0x10]]", 0x40000008),
+    ],
+)
+def test_the_entry_lies_in_the_ram(ram: str, entry: int) -> None:
+    """Aligned, and not where PE 0 boots."""
+    (found,) = cases_of(case_text("- {wait_ms: 1}", f"{{ram: {ram}}}"))
+
+    assert entry_address(found.platform) == entry
 
 
 def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:

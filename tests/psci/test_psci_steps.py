@@ -82,6 +82,16 @@ PASSING = {
 }
 
 
+def test_ram_elsewhere(tmp_path: Path) -> None:
+    """Entries and memory lie where the platform says."""
+    steps = UP + (
+        "- {memory: 0x40000100, write: 7}\n- {memory: 0x40000100, expect: 7}\n"
+        "- {pe: C0, call: CPU_ON, args: [C2, 0x80001000], expect: INVALID_ADDRESS}"
+    )
+
+    assert play(steps, tmp_path, "{ram: [[0x40000000, 0x1000000]]}").reason == ""
+
+
 @pytest.mark.parametrize("kind", PASSING)
 def test_a_case_that_is_right_passes(kind: str, tmp_path: Path) -> None:
     """Each kind of step, each of its keys."""
@@ -152,6 +162,10 @@ FAILING = {
     "- {memory: 0x80001000, at_least: 1}": "expected at least 1, came 0x0",
     "- {pe: C0, memory: GICD+0x001, width: 4, expect: 0}": "C0 took an abort: no 4-byte access",
     "- {pe: C0, memory: 0x1000, expect: 0}": "C0 took an abort: nothing answers at 0x1000",
+    "- {memory: 0x80001004, width: 8, expect: 0}": "8 bytes at 0x80001004 lie in two cells",
+    "- {memory: 0xFFFC0000, expect: 0}": "secure SRAM, closed to operator",
+    UP + "- {pe: C1, call: SYSTEM_RESET}\n- {system: cold-boot}\n"
+    "- {pe: C1, enters: {}, within_ms: 5}": "came no entry; it has no power",
     "- {memory: 0x80001000, write: $winner}": "$winner: no call has returned SUCCESS yet",
     "- {memory: 0x80001000, write: $self}": "$self: the step has no PE",
     "- {memory: 0x80001000, write: $v}\n- {pe: C0, call: VERSION, save: v}": "$v: nothing has been",
