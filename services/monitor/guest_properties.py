@@ -17,7 +17,6 @@ from proto.traces import (
     InterruptLost,
     IntState,
     LineEvent,
-    SuspendPolicy,
     SystemPower,
     VpsciCall,
     VpsciResult,
@@ -64,12 +63,9 @@ class ResumeIsExact(Property):
             self._of(domain, 0).created = True
         self._arch = {spec.id: spec.arch for spec in shadow.board.scenario.domains}
         self._parked_by_shutdown = shadow.board.profile.parking is Parking.SHUTDOWN
-        self._initiators = {
-            spec.id
-            for spec in shadow.board.scenario.domains
-            if spec.role is Role.HARDWARE and not self._parked_by_shutdown
-        }
-        """Domains whose accepted call suspends the host."""
+        self._hardware = [
+            spec.id for spec in shadow.board.scenario.domains if spec.role is Role.HARDWARE
+        ]
 
     @property
     def traced(self) -> Table:
@@ -80,7 +76,6 @@ class ResumeIsExact(Property):
             GuestStarted: self._on_started,
             GuestReturned: self._on_returned,
             LineEvent: self._on_line,
-            SuspendPolicy: self._on_policy,
             DomainShutdown: self._on_shutdown,
         }
 
@@ -186,11 +181,6 @@ class ResumeIsExact(Property):
 
     # -- what is owed
 
-    def _on_policy(self, moment: Moment, event: SuspendPolicy) -> None:
-        """The last control domain that is awake takes the host with it."""
-        if event.decision == "host":
-            self._initiators = {event.domain}
-
     def _on_shutdown(self, moment: Moment, event: DomainShutdown) -> None:
         """A shutdown that is taken back ends the sleep it began."""
         if event.state == "none":
@@ -220,8 +210,10 @@ class ResumeIsExact(Property):
 
     def attempt_over(self, moment: Moment, attempt: Attempt) -> None:
         """Slept or not, who asked for it starts at its entry (R9)."""
-        for domain in sorted(self._initiators):
-            self._owe_start(moment, domain, f"the end of attempt {attempt.number}")
+        asked = self._hardware if not self._parked_by_shutdown else [self.shadow.initiator]
+        for domain in asked:
+            if domain is not None:
+                self._owe_start(moment, domain, f"the end of attempt {attempt.number}")
 
     def _owe_start(self, moment: Moment, domain: int, because: str) -> None:
         for (owner, _), calls in sorted(self._vcpus.items()):

@@ -66,7 +66,9 @@ class Shadow:
         self.shutdown: dict[int, str] = {}
         """Domains that shut down or have, with the reason by name."""
         self.initiator: int | None = None
-        """The domain whose SYSTEM_SUSPEND the policy has taken for the host's, last."""
+        """The domain whose SYSTEM_SUSPEND the latest attempt carries out, if the policy says so."""
+        self._asked: int | None = None
+        """The domain whose call the policy has taken for the host's, last."""
         self.frozen_cpus = 0
         """`frozen_cpus` as Xen stored it last."""
         self.online: set[int] = set()
@@ -153,6 +155,9 @@ class Shadow:
             self._end_phase(moment, event)
 
     def _begin_phase(self, moment: Moment, event: Phase) -> None:
+        if event.label == "S0":
+            # Another control domain may ask while this attempt is being taken back.
+            self.initiator = self._asked
         span = Span(event.label, event.name, moment.node, moment.now, moment.position)
         self.spans.append(span)
         self._open_spans.setdefault(moment.node, []).append(span)
@@ -264,7 +269,7 @@ class Shadow:
 
     def _on_policy(self, moment: Moment, event: SuspendPolicy) -> None:
         if event.decision == "host":
-            self.initiator = event.domain
+            self._asked = event.domain
 
     def can_run(self, domain: int) -> bool:
         """Whether a domain is neither paused nor shut down."""

@@ -29,13 +29,13 @@ DomctlArgs = tuple[int, ...]
 async def do_domctl(pe: Pe, vcpu: Vcpu, args: tuple[int, ...]) -> int:
     """Serve a toolstack's call on a domain; the structure that x0 points to is `DOMCTL`."""
     command, domain, *rest = await copy_from_guest(pe, vcpu, args[0], len(DOMCTL))
+    if domain not in pe.xen.domains:
+        return -Errno.ESRCH
     if not vcpu.is_control:
         return -Errno.EPERM
     operation = DOMCTLS.get(command)
     if operation is None:
         return -Errno.ENOSYS
-    if domain not in pe.xen.domains:
-        return -Errno.ESRCH
     return await operation(pe, vcpu, DomainId(domain), tuple(rest))
 
 
