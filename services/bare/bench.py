@@ -31,8 +31,9 @@ from services.bare.values import Names
 from services.bare.views import PeView
 from services.bare.waiting import StepFailed, Threads, Until
 
-GRACE_NS = 100 * MS
-"""How long a step waits for its PE: one that firmware has let go is at its entry soon."""
+POWER_GRACE_NS = 100 * MS
+FIRMWARE_GRACE_NS = 1 * S
+"""How long a step waits for its PE to get power, and to come out of firmware then."""
 ORDER_LIMIT_NS = 10 * S
 """How long an order other than a call may take; longer than the bus waits for an answer."""
 LINE = "line"
@@ -119,7 +120,11 @@ class Bench:
     def running(self, place: str, cpu: CpuIndex) -> Generator[Until, bool, PeView]:
         """A PE that can be given an order; a step on one that is not running fails."""
         view = self.pes[cpu]
-        if not (yield Until(lambda: view.ready_tx is not None, self.now + GRACE_NS)):
+        yield Until(lambda: view.powered, self.now + POWER_GRACE_NS)
+        yield Until(lambda: view.is_here or view.has_stopped(), self.now + FIRMWARE_GRACE_NS)
+        if view.is_here:
+            yield Until(lambda: view.ready_tx is not None, self.now + ORDER_LIMIT_NS)
+        if view.ready_tx is None:
             raise StepFailed(place, f"{view.name} is not running: it {view.state}")
         return view
 

@@ -26,6 +26,8 @@ class PeView:
     in_call: bool = False
     result: tuple[int, ...] | None = None
     lost_ns: int | None = None
+    arrived: bool = False
+    """It has come out of EL3 since it has power."""
     arrivals: list[BareArrived] = field(default_factory=list)
     entries: int = 0
     elsewhere: str = ""
@@ -49,6 +51,11 @@ class PeView:
             return "is in a call that has not returned"
         return "is running" if self.ready_tx is not None else "has not arrived yet"
 
+    @property
+    def is_here(self) -> bool:
+        """Whether it executes its program, be it that it still sets up the GIC."""
+        return self.arrived and not self.in_call and not self.halted
+
     def has_stopped(self) -> bool:
         """Whether the order that it was given will never be answered."""
         return not self.powered or bool(self.halted)
@@ -57,12 +64,13 @@ class PeView:
         """Its rail has been switched; when it falls, nothing that it did comes to an end."""
         if not on and self.in_call:
             self.lost_ns = now
-        self.powered, self.in_call = on, False
+        self.powered, self.arrived, self.in_call = on, False, False
         self.ready_tx, self.halted = None, ""
         self.arrivals.clear()
 
     def arrive(self, arrived: BareArrived, at_entry: bool) -> None:
         """It has come out of EL3."""
+        self.arrived = True
         if at_entry:
             self.arrivals.append(arrived)
             self.entries += 1
