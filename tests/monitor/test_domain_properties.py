@@ -290,6 +290,21 @@ def test_i10_r9_resumes_the_initiator_and_nobody_else(initiator: int, found: boo
     assert bool(texts(script.judged(), "I10")) is found
 
 
+def test_i10_who_asks_during_an_attempt_is_not_its_initiator() -> None:
+    """Another control domain asks between the thaw and R9: it is the next attempt's."""
+    script = parked()
+    script.trace("pe0", SuspendPolicy(1, "host"))
+    script.cycle()
+    script.trace("pe0", SuspendPolicy(0, "host"))
+    script.phase("R9", "begin")
+    script.trace("pe0", DomainShutdown(1, "none"))
+    script.phase("R9", "end")
+    script.trace("dom1", started(domain=1, entry=ENTRY, x0=CONTEXT))
+    script.end()
+
+    assert texts(script.judged(), "I10") == []
+
+
 @pytest.mark.parametrize(("after_ns", "found"), [(1 * MS, False), (20 * MS, True)])
 def test_i10_nothing_of_a_parked_domain_runs(after_ns: int, found: bool) -> None:
     """A vCPU has a little time to leave its CPU, and no more."""
