@@ -7,6 +7,9 @@ ENABLE = 1 << 0
 IMASK = 1 << 1
 ISTATUS = 1 << 2
 
+TVAL_MASK = 0xFFFF_FFFF
+COUNT_MASK = 0xFFFF_FFFF_FFFF_FFFF
+
 FOREVER_NS = 1 << 62
 """A deadline that never comes."""
 
@@ -24,6 +27,19 @@ def line(ctl: int, cval: int, count: int) -> bool:
 def read_ctl(ctl: int, cval: int, count: int) -> int:
     """CTL as software reads it, with ISTATUS."""
     return ctl & (ENABLE | IMASK) | (ISTATUS if condition(ctl, cval, count) else 0)
+
+
+def tval(cval: int, count: int) -> int:
+    """TVAL as software reads it: how far CVAL is ahead, in 32 bits."""
+    return cval - count & TVAL_MASK
+
+
+def cval_of(tval: int, count: int) -> int:
+    """CVAL after a write of TVAL, whose 32 bits are a signed distance from now."""
+    distance = tval & TVAL_MASK
+    if distance >> 31:
+        distance -= TVAL_MASK + 1
+    return count + distance & COUNT_MASK
 
 
 def next_edge_ns(ctl: int, cval: int, count: int) -> int | None:

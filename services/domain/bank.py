@@ -126,12 +126,14 @@ class VcpuBank:
         return timer.read_ctl(self._ctl, self._cval, self.count(now))
 
     def read(self, register: str, now: int) -> int:
-        """EL2 reads CNTV_CTL (with ISTATUS), CNTV_CVAL, CNTVOFF or a GICH register."""
+        """EL2 reads CNTV_CTL (with ISTATUS), CNTV_CVAL, CNTV_TVAL, CNTVOFF or a GICH register."""
         match register:
             case "CNTV_CTL":
                 return self.timer_ctl(now)
             case "CNTV_CVAL":
                 return self._cval
+            case "CNTV_TVAL":
+                return timer.tval(self._cval, self.count(now))
             case "CNTVOFF":
                 return self.cntvoff
         if row := gich.GICH_REGISTERS.get(register):
@@ -139,7 +141,7 @@ class VcpuBank:
         raise ProtocolError(f"the EL1 bank has no register {register}")
 
     def write(self, register: str, value: int, now: int) -> None:
-        """EL1 or EL2 writes CNTV_CTL, CNTV_CVAL or CNTVOFF, or EL2 a GICH register.
+        """EL1 or EL2 writes CNTV_CTL, CNTV_CVAL, CNTV_TVAL or CNTVOFF, or EL2 a GICH register.
 
         The wire follows at once.
         """
@@ -152,6 +154,8 @@ class VcpuBank:
                 self._ctl = value & (timer.ENABLE | timer.IMASK)
             case "CNTV_CVAL":
                 self._cval = value & MASK_64
+            case "CNTV_TVAL":
+                self._cval = timer.cval_of(value, self.count(now))
             case "CNTVOFF":
                 self.cntvoff = value
             case _:

@@ -159,3 +159,20 @@ def test_a_bank_that_is_loaded_and_put_is_unchanged(
     (answer,) = [b for b in wires.send(PE, VcpuPut(2, 0, 1)) if isinstance(b, VcpuState)]
 
     assert flatten(answer.state) == flatten(state)
+
+
+@given(st.integers(0, 2**64 - 1), st.integers(0, 2**40), st.integers(0, 2**64 - 1))
+def test_tval_is_a_signed_distance_of_32_bits(written: int, now: int, cval: int) -> None:
+    """A write sets CVAL relative to the count, a read gives the low half of the difference."""
+    wires = loaded()
+    wires.now = now
+    wires.send(PE, BankWrite(2, 0, "CNTV_CVAL", cval))
+    wires.send(PE, BankRead(3, 0, "CNTV_TVAL"))
+    count = now - OFFSET
+    assert (PE, Reply(3, (cval - count) % 2**32)) in wires.sent
+
+    wires.send(PE, BankWrite(4, 0, "CNTV_TVAL", written))
+    wires.send(PE, BankRead(5, 0, "CNTV_CVAL"))
+    low = written % 2**32
+    signed = low if low < 2**31 else low - 2**32
+    assert (PE, Reply(5, (count + signed) % 2**64)) in wires.sent
