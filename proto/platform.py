@@ -251,6 +251,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     trusted_os: TrustedOs = TrustedOs.NONE
     gicc_power: GiccPower = GiccPower.GICD
     """With `pe` a CPU interface loses its state whenever its PE loses power."""
+    disabled: tuple[int, ...] = ()
+    """CPU indexes of PEs that the firmware's policy keeps off for good."""
     late_abandon: bool = False
     """A wake-up before SYSTEM_SUSPEND's power cut makes the PE go on behind its last WFI."""
 
@@ -281,6 +283,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     def _check_firmware(self) -> None:
         if not self.ram or any(base < 0 or size < 1 for base, size in self.ram):
             raise ValueError("ram: expected at least one [base, size]")
+        if any(cpu not in range(1, self.pes) for cpu in self.disabled):
+            raise ValueError(f"disabled: expected CPU indexes from 1 to {self.pes - 1}")
         if unknown := sorted(set(self.absent) - OPTIONAL):
             raise ValueError(f"absent: {unknown[0]} is not one of {', '.join(sorted(OPTIONAL))}")
         for value, states in self.suspend_states.items():

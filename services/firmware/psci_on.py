@@ -40,13 +40,16 @@ REFUSALS: dict[Affinity, PsciError] = {
 async def psci_cpu_on(el3: El3Context, mpidr: int, entry: int, context_id: int) -> int:
     """CPU_ON (DEN 0022): bring a PE up at `entry` with `context_id` in x0.
 
-    INVALID_PARAMETERS, then INVALID_ADDRESS, then what `psci_cpu_on_start` refuses.
+    INVALID_PARAMETERS, then INVALID_ADDRESS, then DENIED for a PE that has to stay off (since
+    PSCI 1.2), then what `psci_cpu_on_start` refuses.
     """
     target = core_of(el3.platform, mpidr)
     if target is None:
         return PsciError.INVALID_PARAMETERS
     if not is_valid_entry_point(el3.platform, entry):
         return PsciError.INVALID_ADDRESS
+    if target in el3.platform.disabled:
+        return PsciError.DENIED
     lock = el3.memory.cpus[target].cpu_lock
     await spin_lock(el3, lock)
     code = await psci_cpu_on_start(el3, target, entry, context_id)

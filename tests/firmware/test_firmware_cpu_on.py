@@ -59,6 +59,23 @@ def test_precedence(args, expected):
     assert bench.pes[0].codes == [expected]
 
 
+@pytest.mark.parametrize(
+    ("args", "expected"),
+    [
+        ((mpidr(1, 1), ENTRY, 0), PsciError.DENIED),
+        ((mpidr(1, 1), ENTRY + 1, 0), INVALID_ADDRESS),
+        ((mpidr(1, 0), ENTRY, 0), SUCCESS),
+    ],
+)
+def test_a_pe_that_policy_keeps_off(args, expected):
+    """DENIED comes behind the arguments' rules; AFFINITY_INFO says why, and nothing is powered."""
+    info = (Psci.AFFINITY_INFO, mpidr(1, 1), 0)
+    bench = Bench({BOOT: script((Psci.CPU_ON, *args), info)}, disabled=(3,)).run()
+
+    assert bench.pes[0].codes == [expected, PsciError.DISABLED]
+    assert not bench.pes[3].on
+
+
 def test_target_enters_with_the_context_id():
     """The PE arrives at the entry with all 64 bits of context id in x0 and is ON."""
     calls = script((Psci.CPU_ON, mpidr(1, 1), ENTRY, JUNK | 5))

@@ -26,6 +26,8 @@ def platform(clusters=(2, 2), **fields):
         {"clusters": ((2, 2), (2, 3))},
         {"absent": ("CPU_ON",)},
         {"absent": ("NOTHING",)},
+        {"disabled": (0,)},
+        {"disabled": (9,)},
         {"ram": ()},
         {"power_states": {1 << 32: (STANDBY,)}},
         {"power_states": {0: ()}},
@@ -36,7 +38,7 @@ def platform(clusters=(2, 2), **fields):
 )
 def test_refused(fields):
     """No such board can be."""
-    with pytest.raises(ValueError, match=r"clusters|absent|ram|power_states"):
+    with pytest.raises(ValueError, match=r"clusters|absent|disabled|ram|power_states"):
         platform(**fields)
 
 
