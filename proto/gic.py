@@ -56,6 +56,7 @@ class SGIR:
 
     TARGET_FILTER = Bits(25, 24)
     TARGETS = Bits(23, 16)
+    NSATT = Bits(15, 15)
     INTID = Bits(3, 0)
     TO_LIST = 0
     TO_OTHERS = 1

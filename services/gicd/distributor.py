@@ -237,9 +237,9 @@ class Distributor:
             bank.set_sources(low + index, sources | bits if setting else sources & ~bits)
 
     def _generate_sgi(self, cpu: int, value: int, secure: bool) -> None:
-        """GICD_SGIR. A Non-secure write reaches only PEs on which the SGI is in Group 1.
+        """GICD_SGIR: reaches the PEs on which the SGI is in the group that is meant.
 
-        NSATT is ignored: a Secure write reaches the PE whatever the SGI's group.
+        A Non-secure write means Group 1, a Secure one what NSATT says.
         """
         intid = SGIR.INTID.get(value)
         others = self._all & ~(1 << cpu)
@@ -253,9 +253,10 @@ class Distributor:
                 Unpredictable("reserved TargetListFilter 0b11", "IHI 0048B, GICD_SGIR")
             )
             return
+        group = SGIR.NSATT.get(value) if secure else 1
         for target in positions(targets):
             bank = self._private[target]
-            if secure or bank.group >> intid & 1:
+            if bank.group >> intid & 1 == group:
                 bank.set_sources(intid, bank.sources[intid] | 1 << cpu)
                 self._settle(bank, 1 << intid)
 

@@ -153,7 +153,7 @@ class Reference:
         listed = [target for target in range(self.pes) if value >> 16 + target & 1]
         others = [target for target in range(self.pes) if target != cpu]
         reached = [listed, others, [cpu], []][value >> 24 & 3]
-        self.sgi(cpu, value & 15, reached, secure)
+        self.sgi(cpu, value & 15, reached, value >> 15 & 1 if secure else 1)
 
     # -- what a PE reads of one interrupt
 
@@ -215,9 +215,9 @@ class Reference:
             one.latch = True
         one.line = level
 
-    def sgi(self, source: int, intid: int, targets: list[int], secure: bool) -> None:
+    def sgi(self, source: int, intid: int, targets: list[int], group: int) -> None:
         for target in targets:
-            if secure or self.private[target][intid].group == 1:
+            if self.private[target][intid].group == group:
                 self.private[target][intid].sources.add(source)
 
     # -- CPU interfaces

@@ -372,3 +372,15 @@ def test_a_non_secure_sgi_stops_at_a_group_0_target(bench: Bench) -> None:
 
     assert bench.irq == [False, True, False, False]
     assert bench.read(2, GICD.SPENDSGIR, 3, width=1, secure=True) == 0
+
+
+@pytest.mark.parametrize(("nsatt", "reached"), [(0, [False, True]), (1, [True, False])])
+def test_a_secure_sgi_names_the_group_that_it_means(
+    bench: Bench, nsatt: int, reached: list[bool]
+) -> None:
+    """NSATT 0 reaches PEs on which the SGI is in Group 0, NSATT 1 those where it is in Group 1."""
+    bench.write(1, GICD.IGROUPR, ALL & ~(1 << 4), secure=True)
+    word = SGIR.TARGETS.put(0b0011) | SGIR.NSATT.put(nsatt) | SGIR.INTID.put(4)
+    bench.write(2, GICD.SGIR, word, secure=True)
+
+    assert [bench.bit(GICD.ISPENDR, 4, cpu, secure=True) for cpu in (0, 1)] == reached

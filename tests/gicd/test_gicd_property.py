@@ -61,7 +61,7 @@ set_up_acts = st.one_of(
 interrupts = st.one_of(
     st.tuples(st.just("ppi"), cpus, st.sampled_from(PPIS), levels),
     st.tuples(st.just("spi"), st.sampled_from(SPIS), levels),
-    st.tuples(st.just("sgi"), cpus, st.integers(0, 3), st.integers(0, 15), levels),
+    st.tuples(st.just("sgi"), cpus, st.integers(0, 3), st.integers(0, 15), levels, levels),
 )
 handling = st.one_of(
     st.tuples(st.just("iar"), cpus, levels, levels),
@@ -128,8 +128,8 @@ class Pair:
         self.bench.wire(intid, level)
         self.model.wire(0, intid, level)
 
-    def do_sgi(self, cpu: int, filter_: int, targets: int, secure: bool) -> None:
-        self.do_write(cpu, 0xF00, 4, filter_ << 24 | targets << 16 | 3, secure)
+    def do_sgi(self, cpu: int, filter_: int, targets: int, nsatt: bool, secure: bool) -> None:
+        self.do_write(cpu, 0xF00, 4, filter_ << 24 | targets << 16 | nsatt << 15 | 3, secure)
 
     # -- CPU interfaces
 
