@@ -25,6 +25,7 @@ ERRORS = {
     Errno.ENOENT: "No such file or directory",
     Errno.ESRCH: "No such process",
     Errno.EIO: "Input/output error",
+    Errno.ENOMEM: "Cannot allocate memory",
     Errno.EFAULT: "Bad address",
     Errno.EBUSY: "Device or resource busy",
     Errno.EEXIST: "File exists",
