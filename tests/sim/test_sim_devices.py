@@ -177,7 +177,7 @@ def test_which_console_speaks_after_the_sleep(console: ConsoleDriver, power_mode
     speaks = console is ConsoleDriver.SCIF or power_model == "all-retained"
     assert (run.outcomes, run.verdict.verdict) == (["slept"], "pass")
     assert ("(XEN) Resume" in run.lines) is speaks
-    assert run.lines[:2] == ["(XEN) Using PSCI v1.1", "(XEN) Brought up 4 CPUs"]
+    assert run.lines[:2] == ["(XEN) Using PSCI v1.3", "(XEN) Brought up 4 CPUs"]
 
 
 @pytest.mark.parametrize("console", list(ConsoleDriver))
