@@ -129,9 +129,9 @@ def _through_hub(processes: dict[str, list[Node]]) -> tuple[float, float, float]
     board = _board()
     hosted = {name: tuple(node.id for node in nodes) for name, nodes in processes.items()}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
-        endpoint = f"ipc://{folder}/hub.sock"
+        endpoints = (f"ipc://{folder}/hub.sock", f"ipc://{folder}/pulse.sock")
         for name, nodes in processes.items():
-            child = _FORK.Process(target=_host, args=(name, nodes, endpoint, board.composition))
+            child = _FORK.Process(target=_host, args=(name, nodes, endpoints, board.composition))
             child.start()
             stack.callback(child.join)
             stack.callback(child.terminate)
@@ -142,7 +142,7 @@ def _through_hub(processes: dict[str, list[Node]]) -> tuple[float, float, float]
         header = Header(world="live", seed=0, composition=board.composition, board=board)
         interconnect = Interconnect(
             Plan(hosted, board.composition, TOKEN),
-            endpoint,
+            endpoints,
             JournalWriter(path, header),
             Runner({DRAM: Server(DRAM)}, FIRST_LIFE, "0"),
             BoardClock(1.0),
@@ -157,11 +157,11 @@ def _through_hub(processes: dict[str, list[Node]]) -> tuple[float, float, float]
     return elapsed_s / rounds * 1e6, len(turns) / elapsed_s, len(turns) / cpu_s
 
 
-def _host(name: str, nodes: list[Node], endpoint: str, composition: str) -> None:
+def _host(name: str, nodes: list[Node], endpoints: tuple[str, str], composition: str) -> None:
     termination = Termination()
     termination.install()
     identity = Identity(name, composition, TOKEN)
-    Host(identity, {node.id: node for node in nodes}, endpoint, 0, termination=termination).run()
+    Host(identity, {node.id: node for node in nodes}, endpoints, 0, termination=termination).run()
 
 
 def _cpu_s() -> float:

@@ -13,6 +13,7 @@ from types import TracebackType
 
 from bus.clock import BoardClock
 from bus.frames import Bye, Deliver, Ended, Hello, Refused, ToHost, Welcome, decode_to_host
+from bus.keys import Credentials
 from bus.link import HostLink, Limits
 from proto.codec import encode
 from proto.ids import CLIENT, OPERATOR, Incarnation, NodeId
@@ -50,10 +51,15 @@ class Client:
     """
 
     def __init__(
-        self, endpoint: str, composition: str, token: str, is_up: Callable[[], bool]
+        self,
+        endpoint: str,
+        composition: str,
+        token: str,
+        is_up: Callable[[], bool],
+        credentials: Credentials | None = None,
     ) -> None:
         self._is_up = is_up
-        self._link = HostLink(endpoint, Limits())
+        self._link = HostLink(endpoint, Limits(), credentials=credentials)
         self._frames: deque[bytes] = deque()
         self._arrived: deque[Envelope] = deque()
         self._input: Input | None = Start()

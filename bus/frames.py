@@ -22,7 +22,8 @@ class Unreachable(Exception):
 class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     """A process introduces itself; `token` proves that it belongs to this run.
 
-    A client's process is called `client`, and the hub gives it its node.
+    A client's process is called `client`, and the hub gives it its node. `pulse` names the
+    connection on which the process's pulse can be felt; a client has none.
     """
 
     process: str
@@ -32,6 +33,7 @@ class Hello(msgspec.Struct, frozen=True, array_like=True, tag="hello"):
     token: str
     pid: int
     version: int = VERSION
+    pulse: bytes = b""
 
 
 class Crash(msgspec.Struct, frozen=True, array_like=True, tag="crash"):
@@ -49,7 +51,19 @@ class Go(msgspec.Struct, frozen=True, array_like=True, tag="go"):
 
 
 class Bye(msgspec.Struct, frozen=True, array_like=True, tag="bye"):
-    """A client leaves; a process of the board has no such word."""
+    """A client leaves, or a process that nobody supervises has been told to end."""
+
+
+class Ping(msgspec.Struct, frozen=True, array_like=True, tag="ping"):
+    """The hub asks whether a process's main loop turns; `number` counts from 1."""
+
+    number: int
+
+
+class Pong(msgspec.Struct, frozen=True, array_like=True, tag="pong"):
+    """The answer to a `Ping`."""
+
+    number: int
 
 
 class Welcome(msgspec.Struct, frozen=True, array_like=True, tag="welcome"):
@@ -67,7 +81,7 @@ class Refused(msgspec.Struct, frozen=True, array_like=True, tag="refused"):
 
 
 class Ended(msgspec.Struct, frozen=True, array_like=True, tag="ended"):
-    """The run is over; told to clients, as nobody ends their processes."""
+    """The run is over; told to clients and to processes that no supervisor ends."""
 
     reason: str
 
@@ -78,8 +92,8 @@ class Deliver(msgspec.Struct, frozen=True, array_like=True, gc=False, tag="deliv
     envelopes: list[Envelope]
 
 
-FromHost = Turn | Hello | Crash | Bye
-ToHost = Go | Refused | Deliver | Welcome | Ended
+FromHost = Turn | Hello | Crash | Bye | Pong
+ToHost = Go | Refused | Deliver | Welcome | Ended | Ping
 
 _decode_from_host: Callable[[bytes], Any] = msgspec.msgpack.Decoder(FromHost).decode
 _decode_to_host: Callable[[bytes], Any] = msgspec.msgpack.Decoder(ToHost).decode

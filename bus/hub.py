@@ -7,7 +7,7 @@ faulty one is dropped, and what is sent to one that has gone finds no taker.
 """
 
 from collections import Counter, deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 
@@ -21,21 +21,35 @@ from bus.frames import (
     FromHost,
     Go,
     Hello,
+    Ping,
+    Pong,
     Refused,
     Unreachable,
     Welcome,
     decode_from_host,
 )
+from bus.gate import Gate
 from bus.journal import HubEvent, HubEventKind, JournalWriter
+from bus.keys import Keyring
 from bus.runner import NodeCrash, Runner
+from bus.vitals import TEXTS, Vitals
 from proto.codec import Undecodable, encode
 from proto.ids import CLIENT, HUB, BoardNs, Incarnation, NodeId, client_node
 from proto.messages import VERSION
 from proto.traces import ScenarioEnded
 from proto.turn import Envelope, MessageId, Received, Send, Trace, Turn
 
-STRANGERS_JOURNALLED = 100
-"""Refusals of strangers that get a record of their own; all are counted."""
+REFUSALS_JOURNALLED = 100
+"""Refusals that get a record of their own; all are counted."""
+
+TURNED_AWAY_MAX = 1024
+"""Refused connections that are remembered, so that nothing more of theirs is read."""
+
+CLIENT_FRAMES = 500
+"""Frames that a client may send in a beat; one that sends more is dropped."""
+
+PROCESS_FRAMES = 100_000
+"""Frames that a process may send in a beat, which no node can; one that sends more ends the run."""
 
 TIMERS_AT_ONCE = 64
 """Timers of the hub's own nodes fired before frames get a turn again."""
@@ -74,6 +88,10 @@ class Plan:
     """Envelopes that may wait for one process before the run is stopped."""
     clients_reach: tuple[NodeId, ...] = ()
     """The nodes that clients may send to; without any, no client is taken in."""
+    ring: Keyring | None = None
+    """Whose keys are whose; without it anybody who knows the token may say to be anybody."""
+    may_send: Callable[[NodeId, NodeId], Container[type]] | None = None
+    """The types of message that one node may send to another; without it all may send all."""
 
 
 @dataclass(slots=True, eq=False)
@@ -89,6 +107,11 @@ class _Peer:
     is_client: bool = False
     left: bool = False
     """It was a client, and is not there any more."""
+    pulse: bytes = b""
+    """Where its pulse is felt."""
+    vitals: Vitals = field(default_factory=Vitals)
+    frames: int = 0
+    """Frames that it has sent since the last beat."""
 
 
 @dataclass(slots=True, eq=False)
@@ -98,6 +121,8 @@ class _Origin:
     peer: _Peer
     number: int = 0
     seq: int = 0
+    may: dict[NodeId, Container[type]] = field(default_factory=dict)
+    """What it may send to whom, as far as it has sent."""
 
 
 class Hub:
@@ -115,6 +140,7 @@ class Hub:
         local: Runner,
         now: Callable[[], BoardNs],
         send: Callable[[bytes, bytes], bool],
+        gate: Gate | None = None,
     ) -> None:
         self.over: Over | None = None
         self.counts: Counter[str] = Counter()
@@ -124,16 +150,24 @@ class Hub:
         self._local = local
         self._now = now
         self._send = send
+        self._gate = gate
         self._waiting: deque[Envelope] = deque()
         self._here = _Peer(HUB, b"", local.incarnation)
         self._peers: dict[bytes, _Peer] = {}
         self._processes: dict[str, _Peer] = {}
         self._clients: dict[NodeId, _Peer] = {}
         self._client_count = 0
+        self._turned_away: dict[bytes, None] = {}
+        self._refusals = 0
         self._go = Go(0, 1.0)
         self._origins = {node: _Origin(self._here) for node in local.nodes}
 
     # -- who is there
+
+    @property
+    def connections(self) -> Container[bytes]:
+        """The connections of those who have been taken in."""
+        return self._peers
 
     @property
     def complete(self) -> bool:
@@ -165,15 +199,59 @@ class Hub:
         """The run is ended from outside."""
         self._finish(Over("stopped", reason))
 
+    def farewell(self) -> None:
+        """Tell the processes that the run is over: nobody else ends them."""
+        assert self.over is not None, "the run goes on"
+        frame = encode(Ended(self.over.reason))
+        for peer in self._processes.values():
+            with suppress(Unreachable):  # One that has gone need not hear it.
+                self._send(peer.connection, frame)
+
+    # -- signs of life
+
+    def beat(self, feel: Callable[[bytes], bool], failed_handshakes: int) -> None:
+        """One beat has passed: who lives, who was refused, who sends too much.
+
+        `feel` tells whether a pulse can be felt.
+        """
+        self._count_refused(failed_handshakes)
+        for peer in self._processes.values():
+            if self.over is not None:
+                return
+            peer.frames = 0
+            vitals = peer.vitals
+            sign = vitals.beat(feel(peer.pulse))
+            if sign is not None:
+                self._note(sign.value, peer.process, TEXTS[sign])
+            if vitals.failed:
+                self._stop("died", "peer_down", peer.process, vitals.failed)
+            self._hand_over(peer, encode(Ping(vitals.asked)))
+        for client in self._clients.values():
+            client.frames = 0
+
+    def _count_refused(self, failed_handshakes: int) -> None:
+        """What was refused before it could send a frame."""
+        refused = Counter({("stranger", "it has no key"): failed_handshakes})
+        if self._gate is not None:
+            refused += self._gate.take_refusals()
+        for (who, reason), count in refused.items():
+            if count:
+                self._note_refusal(who, reason if count == 1 else f"{reason}, {count} times", count)
+
     # -- frames in
 
-    def feed(self, connection: bytes, data: bytes) -> None:
-        """A frame has arrived."""
+    def feed(self, connection: bytes, data: bytes, key: str = "") -> None:
+        """A frame has arrived; `key` is the public key of a connection that is not known yet."""
         if self.over is not None:
             return
         peer = self._peers.get(connection)
         if peer is None:
-            self._greet(connection, data)
+            self._greet(connection, data, key)
+            return
+        peer.frames += 1
+        if peer.frames > PROCESS_FRAMES:
+            text = f"more than {PROCESS_FRAMES} frames in a beat"
+            self._stop("crashed", "flood", peer.process, text)
             return
         try:
             frame = decode_from_host(data)
@@ -230,7 +308,7 @@ class Hub:
                 self._drop(peer, GONE)
                 return True
             if peer.unreachable:
-                self._stop("died", "undeliverable", peer.process, "the process is gone")
+                self._stop("died", "undeliverable", peer.process, peer.vitals.loss)
                 peer.outbox.clear()
                 return True
             # What it said last, why it crashed perhaps, is still on its way in: read that first.
@@ -240,7 +318,7 @@ class Hub:
     # -- turns
 
     def _accept(self, peer: _Peer, turn: Turn, data: bytes) -> None:
-        """Check a turn, journal it, and put its sends on their way."""
+        """Check a turn, journal it, and put those of its sends that are allowed on their way."""
         node = turn.node
         origin = self._origins.get(node)
         if origin is None or origin.peer is not peer:
@@ -261,12 +339,27 @@ class Hub:
                     MessageId(node, turn.incarnation, seq), effect.dst, cause, effect.body
                 )
                 seq += 1
-                self._route(envelope)
+                if self._is_allowed(origin, envelope):
+                    self._route(envelope)
             elif type(effect) is Trace and type(effect.event) is ScenarioEnded:
                 ended = effect.event
         origin.seq = seq
         if ended is not None:
             self._finish(Over("ended", ended.outcome))
+
+    def _is_allowed(self, origin: _Origin, envelope: Envelope) -> bool:
+        """Whether a node may send this to that; what it may not is refused, and the run goes on."""
+        if self._plan.may_send is None:
+            return True
+        src, dst = envelope.id.src, envelope.dst
+        may = origin.may.get(dst)
+        if may is None:
+            may = origin.may[dst] = self._plan.may_send(src, dst)
+        if type(envelope.body) in may:
+            return True
+        text = f"it may not send {type(envelope.body).__name__} to {dst}"
+        self._note_refusal(src, text)
+        return False
 
     def _route(self, envelope: Envelope) -> None:
         target = self._origins.get(envelope.dst)
@@ -325,7 +418,10 @@ class Hub:
 
     # -- hellos and strangers
 
-    def _greet(self, connection: bytes, data: bytes) -> None:
+    def _greet(self, connection: bytes, data: bytes, key: str) -> None:
+        if connection in self._turned_away:
+            self.counts["unauthorised"] += 1
+            return
         try:
             hello = decode_from_host(data)
         except Undecodable:
@@ -334,6 +430,9 @@ class Hub:
         if type(hello) is not Hello:
             self._refuse(connection, "stranger", "the first frame is not a hello")
             return
+        if (impostor := self._impostor(hello, key)) is not None:
+            self._refuse(connection, *impostor)
+            return
         if hello.process == CLIENT:
             self._greet_client(connection, hello)
             return
@@ -341,11 +440,18 @@ class Hub:
         if refusal is not None:
             self._refuse(connection, hello.process, refusal)
             return
-        peer = _Peer(hello.process, connection, hello.incarnation)
+        peer = _Peer(hello.process, connection, hello.incarnation, pulse=hello.pulse)
         self._peers[connection] = self._processes[hello.process] = peer
         for node in hello.nodes:
             self._origins[node] = _Origin(peer)
         self._note("peer_up", hello.process, f"pid {hello.pid}")
+
+    def _impostor(self, hello: Hello, key: str) -> tuple[str, str] | None:
+        """Who really says this and how he is refused, if he is not who he says to be."""
+        if self._plan.ring is None:
+            return None
+        owner = self._plan.ring.owner(key) or "stranger"
+        return None if owner == hello.process else (owner, f"it says to be {hello.process}")
 
     def _misfit(self, hello: Hello) -> str | None:
         """Why nobody who says this is taken in, or None."""
@@ -373,12 +479,23 @@ class Hub:
         return None
 
     def _refuse(self, connection: bytes, who: str, reason: str) -> None:
-        if self.counts["unauthorised"] < STRANGERS_JOURNALLED:
-            self._note("unauthorised", who, reason)
-        else:
-            self.counts["unauthorised"] += 1
+        self._note_refusal(who, reason)
+        self._turned_away[connection] = None
+        if len(self._turned_away) > TURNED_AWAY_MAX:
+            del self._turned_away[next(iter(self._turned_away))]
         with suppress(Unreachable):  # A stranger need not wait for the answer.
             self._send(connection, encode(Refused(reason)))
+
+    def _note_refusal(self, who: str, reason: str, count: int = 1) -> None:
+        """Count refusals and journal the first ones; the last of these says so."""
+        before = self.counts["unauthorised"]
+        self.counts["unauthorised"] += count
+        self._refusals += 1
+        if self._refusals > REFUSALS_JOURNALLED:
+            return
+        if self._refusals == REFUSALS_JOURNALLED:
+            reason = f"{reason}; {before} refusals before, later ones are only counted"
+        self._journal.append(HubEvent("unauthorised", who, reason, self._now()))
 
     # -- clients
 
@@ -417,6 +534,8 @@ class Hub:
         """Why a client that sends this does not stay; empty if it does."""
         if type(frame) is Bye:
             return "it has left"
+        if peer.frames > CLIENT_FRAMES:
+            return f"more than {CLIENT_FRAMES} frames in a beat"
         if type(frame) is not Turn:
             return f"a client does not say {type(frame).__name__}"
         origin = self._origins[NodeId(peer.process)]
@@ -443,8 +562,12 @@ class Hub:
     # -- the end
 
     def _control(self, peer: _Peer, frame: FromHost) -> None:
-        if type(frame) is Crash:
+        if type(frame) is Pong:
+            peer.vitals.answered = max(peer.vitals.answered, frame.number)
+        elif type(frame) is Crash:
             self._stop("crashed", "peer_down", peer.process, f"{frame.node}: {frame.reason}")
+        elif type(frame) is Bye:
+            self.stop(f"{peer.process} was told to end")
         else:
             said = type(frame).__name__.lower()
             self._stop("crashed", "unauthorised", peer.process, f"said {said} after its hello")
@@ -458,6 +581,9 @@ class Hub:
     def _finish(self, over: Over) -> None:
         if self.over is None:
             self.over = over
+            if self._refusals > REFUSALS_JOURNALLED:
+                refused = f"{self.counts['unauthorised']} refusals in all"
+                self._journal.append(HubEvent("unauthorised", HUB, refused, self._now()))
             self._note("end", HUB, f"{over.outcome}: {over.reason}")
             farewell = encode(Ended(over.reason))
             for peer in self._clients.values():

@@ -1,7 +1,9 @@
 """The hub's loop: one blocking wait for frames, timers of its own nodes, and the supervisor."""
 
 import socket
-from typing import Literal
+import time
+from collections.abc import Callable
+from typing import Literal, Protocol
 
 import msgspec
 
@@ -9,17 +11,19 @@ from bus.clock import BoardClock
 from bus.frames import Go
 from bus.hub import Hub, Over, Plan
 from bus.journal import JournalWriter
-from bus.link import HubLink, Limits, Terminated, Termination
+from bus.link import HubLink, Limits, Lock, Terminated, Termination
 from bus.runner import Runner
+from bus.vitals import BEAT_S
 
 RETRY_S = 0.005
 """How long the hub waits at most while a process that does not read has messages queued."""
 
 
 class Listening(msgspec.Struct, frozen=True, tag="listening"):
-    """Hub to supervisor: processes may connect."""
+    """Hub to supervisor: processes may connect, for turns and with their pulse."""
 
     endpoint: str
+    pulse: str
 
 
 class Running(msgspec.Struct, frozen=True, tag="running"):
@@ -44,6 +48,8 @@ Report = Listening | Running | Over
 
 class Control:
     """One end of the socket pair between supervisor and hub: JSON lines, never blocking long."""
+
+    unattended = False
 
     def __init__(self, end: socket.socket) -> None:
         self._end = end
@@ -80,33 +86,54 @@ class Control:
         self._end.close()
 
 
+class Overseer(Protocol):
+    """Whom the hub tells how the run goes, and who may end it."""
+
+    unattended: bool
+    """Whether nobody ends the processes when the run is over: then the hub tells them."""
+
+    def send(self, message: Report) -> None:
+        """Hear how the run goes."""
+
+    def receive(self) -> list[bytes]:
+        """Commands, asked for when SIGTERM has come."""
+
+
 class Interconnect:
-    """Runs a hub until it is over, then closes the journal and tells the supervisor."""
+    """Runs a hub until it is over, then closes the journal and tells the overseer.
+
+    `endpoints` are those for turns and for pulses. `on_beat` is called about once a second.
+    """
 
     def __init__(
         self,
         plan: Plan,
-        endpoint: str,
+        endpoints: tuple[str, str],
         journal: JournalWriter,
         local: Runner,
         clock: BoardClock,
-        control: Control,
+        control: Overseer,
         limits: Limits | None = None,
         termination: Termination | None = None,
+        lock: Lock | None = None,
+        on_beat: Callable[[], None] | None = None,
     ) -> None:
-        self._link = HubLink(endpoint, limits or Limits(), termination)
+        self._link = HubLink(*endpoints, limits or Limits(), termination, lock)
         self._journal = journal
         self._local = local
         self._clock = clock
         self._control = control
         self._clear = True
-        self.hub = Hub(plan, journal, local, clock.now, self._link.send)
+        self._on_beat = on_beat
+        self._next_beat_s = 0.0
+        gate = None if lock is None else lock.gate
+        self.hub = Hub(plan, journal, local, clock.now, self._link.send, gate)
 
     def run(self) -> Over:
         """Serve until the hub is over; leaves the journal closed, also when interrupted."""
         hub = self.hub
         try:
-            self._control.send(Listening(self._link.endpoint))
+            self._control.send(Listening(self._link.endpoint, self._link.pulse))
             try:
                 while hub.over is None:
                     self._serve_once()
@@ -116,6 +143,8 @@ class Interconnect:
             assert hub.over is not None
             self._journal.close()
             self._control.send(hub.over)
+            if self._control.unattended:
+                hub.farewell()
             return hub.over
         finally:
             self._journal.close()
@@ -123,15 +152,24 @@ class Interconnect:
 
     def _serve_once(self) -> None:
         hub = self.hub
-        for connection, frame in self._link.receive(self._timeout_s()):
-            hub.feed(connection, frame)
+        for connection, frame, key in self._link.receive(self._timeout_s(), hub.connections):
+            hub.feed(connection, frame, key)
         self._clear = hub.flush()
         if not hub.running and hub.complete and hub.over is None:
             self._go()
         if hub.fire():
             self._clear = hub.flush()
+        if time.monotonic() >= self._next_beat_s:
+            self._beat()
         # After the frames have left: the file is behind them by less than one turn of this loop.
         self._journal.flush()
+
+    def _beat(self) -> None:
+        self._next_beat_s = time.monotonic() + BEAT_S
+        if self.hub.over is None:
+            self.hub.beat(self._link.feel, self._link.failed_handshakes())
+        if self._on_beat is not None:
+            self._on_beat()
 
     def _go(self) -> None:
         epoch_ns = self._clock.start()

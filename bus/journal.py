@@ -27,12 +27,16 @@ _CHUNK_BYTES = 1 << 20
 HubEventKind = Literal[
     "peer_up",
     "peer_down",
+    "peer_slow",
+    "peer_paused",
+    "peer_back",
     "client_up",
     "client_down",
     "undeliverable",
     "undecodable",
     "unauthorised",
     "overflow",
+    "flood",
     "stale",
     "end",
 ]

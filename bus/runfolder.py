@@ -5,12 +5,10 @@ process that made the folder and goes with it, however it ends.
 """
 
 import fcntl
-import json
 import os
 import shutil
 import tempfile
 import time
-from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -30,8 +28,12 @@ SESSION = "session.msgpack"
 STATE = "state.json"
 """Name of the file with the state and the pids of a run."""
 
+KEYS = "keys"
+"""Name of the folder with the private keys of a run."""
+
 _LOCK = "lock"
 _SOCKET = "hub.sock"
+_PULSE = "pulse.sock"
 _LOGS = "logs"
 _LAST = "last"
 
@@ -48,7 +50,7 @@ def runs_root() -> Path:
 def is_held(path: Path) -> bool:
     """Whether a living process holds this run folder; False also if it is none."""
     try:
-        descriptor = os.open(path / _LOCK, os.O_RDWR | os.O_CLOEXEC)
+        descriptor = os.open(path / _LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return False
     try:
@@ -96,33 +98,28 @@ class RunFolder:
         return self.path / JOURNAL
 
     @property
+    def keys(self) -> Path:
+        """Folder of the private keys."""
+        return self.path / KEYS
+
+    @property
     def logs(self) -> Path:
         """Folder of the per-process logs."""
         return self.path / _LOGS
 
-    @property
-    def state(self) -> Path:
-        """JSON with the pids of the run, for people and tools."""
-        return self.path / STATE
-
-    def ipc_endpoint(self) -> str:
+    def ipc_endpoints(self) -> tuple[str, str]:
         """Where the hub may bind; in a private temporary folder if this path is too long."""
-        candidate = self.path / _SOCKET
-        if len(os.fsencode(candidate)) > IPC_PATH_MAX:
+        folder = self.path
+        if not _has_room(folder):
             if self._socket_folder is None:
                 self._socket_folder = _socket_folder()
-            candidate = self._socket_folder / _SOCKET
-        return f"ipc://{candidate}"
-
-    def write_state(self, state: Mapping[str, object]) -> None:
-        """Replace the state file in one step."""
-        new = self.state.with_suffix(".new")
-        new.write_text(json.dumps(state, indent=2) + "\n", encoding="utf-8")
-        new.replace(self.state)
+            folder = self._socket_folder
+        return f"ipc://{folder / _SOCKET}", f"ipc://{folder / _PULSE}"
 
     def close(self) -> None:
         """Remove the sockets and give the lock back; closing twice is allowed."""
-        (self.path / _SOCKET).unlink(missing_ok=True)
+        for name in (_SOCKET, _PULSE):
+            (self.path / name).unlink(missing_ok=True)
         if self._socket_folder is not None:
             shutil.rmtree(self._socket_folder, ignore_errors=True)
             self._socket_folder = None
@@ -143,10 +140,11 @@ class RunFolder:
 
     def _clear(self) -> None:
         """What an earlier run left must not be taken for this one's."""
-        for name in (_SOCKET, STATE, BOARD, SESSION, JOURNAL):
+        for name in (_SOCKET, _PULSE, STATE, BOARD, SESSION, JOURNAL):
             (self.path / name).unlink(missing_ok=True)
-        shutil.rmtree(self.logs, ignore_errors=True)
-        self.logs.mkdir(mode=0o700)
+        for folder in (self.logs, self.keys):
+            shutil.rmtree(folder, ignore_errors=True)
+            folder.mkdir(mode=0o700)
 
 
 def _fresh() -> Path:
@@ -195,9 +193,24 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
+def hold(path: Path) -> int:
+    """Hold a run folder that somebody else has made, until the descriptor is closed.
+
+    Raises `RunFolderError`.
+    """
+    try:
+        return _lock(path)
+    except OSError as error:
+        raise RunFolderError(f"cannot use run folder {path}: {error.strerror}") from error
+
+
+def _has_room(folder: Path) -> bool:
+    return len(os.fsencode(folder / _PULSE)) <= IPC_PATH_MAX
+
+
 def _socket_folder() -> Path:
     folder = Path(tempfile.mkdtemp(prefix="torpor-"))
-    if len(os.fsencode(folder / _SOCKET)) <= IPC_PATH_MAX:
+    if _has_room(folder):
         return folder
     folder.rmdir()
     return Path(tempfile.mkdtemp(prefix="torpor-", dir="/tmp"))  # private by mkdtemp

@@ -17,10 +17,11 @@ from typing import TypeVar
 import msgspec
 
 from bus.client import Client
+from bus.keys import KeyFileError
 from bus.runfolder import BOARD, SESSION, STATE, is_held, runs_root
 from deploy.loading import UsageError, code_hash
-from deploy.process import Session
-from deploy.supervisor import RunState
+from deploy.runstate import RunState, write_state
+from deploy.session import Session, client_credentials
 from proto.board import Board
 from proto.codec import Undecodable, decoder
 from proto.units import S
@@ -80,10 +81,15 @@ class BoardFolder:
         session = _decode(self.path / SESSION, Session)
         if session is None:
             raise UsageError(f"{self.name} has no session; start a board with `torpor up`")
+        try:
+            credentials = client_credentials(session, self.path)
+        except KeyFileError as error:
+            raise UsageError(f"{self.name}: {error}; only the board's owner may join it") from error
         # What this command's code is, not what the board's was: the hub compares them.
         board = msgspec.structs.replace(self.board, code=code_hash())
         is_up = partial(is_held, self.path)
-        return Client(self.state.endpoint, board.composition, session.token, is_up)
+        endpoint, composition = self.state.endpoint, board.composition
+        return Client(endpoint, composition, session.token, is_up, credentials)
 
     def terminate(self) -> None:
         """Ask its supervisor to end; one that has ended meanwhile is fine."""
@@ -104,9 +110,7 @@ class BoardFolder:
     def note_dead(self) -> None:
         """Say in the folder that this board was killed, so that it is listed no longer."""
         state = msgspec.structs.replace(self.state, state="killed")
-        new = (self.path / STATE).with_suffix(".new")
-        new.write_bytes(msgspec.json.format(msgspec.json.encode(state)) + b"\n")
-        new.replace(self.path / STATE)
+        write_state(self.path, state)
 
 
 def read_folder(path: Path) -> BoardFolder | None:

@@ -21,12 +21,13 @@ from proto.codec import decoder
 
 
 class Order(msgspec.Struct, frozen=True, kw_only=True):
-    """What board to run, where (None: a fresh folder), how fast and over what."""
+    """What board to run, where (None: a fresh folder), how fast, over what and how secured."""
 
     board: Board
     folder: str | None
     time_scale: float
     transport: Literal["ipc", "tcp"]
+    curve: bool
 
 
 class Word(msgspec.Struct, frozen=True, kw_only=True):
@@ -63,7 +64,10 @@ def main() -> None:
                 say(Word(state="running", folder=where))
 
         options = LiveOptions(
-            time_scale=order.time_scale, transport=order.transport, tell_growth=False
+            time_scale=order.time_scale,
+            transport=order.transport,
+            curve=order.curve,
+            tell_growth=False,
         )
         result = Supervisor(order.board, folder, processes(order.board), options, on_event).run()
     say(Word(state=result.outcome, folder=where, reason=result.died or result.reason))

@@ -1,7 +1,8 @@
 """One process of a live board: `python -m deploy.process --run DIR --name pcpu0 ...`.
 
-Started by the supervisor only. It dies with its supervisor, however that ends, and writes JSON logs
-to `DIR/logs/NAME.jsonl`; its last line on stderr says why it failed.
+Started by a supervisor, it dies with it, however that ends, and writes JSON logs to
+`DIR/logs/NAME.jsonl`. As a container's only process it has none: it ends with the run, or when it
+is told to, and logs to stdout. Its last line on stderr says why it failed.
 """
 
 import argparse
@@ -14,85 +15,90 @@ import sys
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TextIO, cast
 
 import msgspec
 import structlog
 
 from bus.clock import BoardClock
-from bus.host import FIRST_LIFE, Host, Identity, RefusedByHub
+from bus.gate import Gate
+from bus.host import FIRST_LIFE, Host, HubIsSilent, Identity, RefusedByHub, Watch
 from bus.hub import Plan
-from bus.interconnect import Control, Interconnect
+from bus.interconnect import Control, Interconnect, Overseer
 from bus.journal import Header, JournalWriter
-from bus.link import Limits, Termination
+from bus.keys import KeyFileError, KeyPair
+from bus.link import Limits, LinkError, Lock, Termination
+from bus.runfolder import KEYS, RunFolderError
 from bus.runner import NodeCrash, Runner
+from deploy.runstate import RunLog
+from deploy.session import (
+    INTERCONNECT,
+    MONITOR,
+    Session,
+    credentials,
+    own_keys,
+    read_session,
+)
 from proto.board import Board
-from proto.codec import Undecodable, decoder
+from proto.codec import Undecodable
 from proto.ids import OPERATOR, NodeId
 from proto.node import Node
-
-INTERCONNECT = "interconnect"
-"""Name of the process that runs the hub."""
-
-MONITOR = "monitor"
-"""Name of the process that follows the journal."""
 
 EXIT_FAULT = 70
 """A node raised, or was sent what it cannot decode: a fault of the code, not of the host."""
 EXIT_REFUSED = 78
 """The hub did not take this process in."""
 
+EXIT_SILENT = 69
+"""The hub has not been heard of for too long, or cannot be reached."""
+
+ALIVE = Path("/tmp/alive")  # noqa: S108 - a container's own, which nobody else sees
+"""What a container's process touches at each beat; its health is the age of this file."""
+
+NOBODY = -1
+"""No supervisor: the process is a container's."""
+
 _PR_SET_PDEATHSIG = 1
 
 
-class Session(msgspec.Struct, frozen=True, kw_only=True):
-    """What the processes of one run share besides the board; kept in the private run folder.
-
-    `build` and `code` are `module:function`: build a node from board and node id, and hash the
-    code that this process runs. `queue_limit` bounds the messages that wait for one process,
-    `queued_frames` the frames inside each connection.
-    """
-
-    run: str
-    token: str
-    endpoint: str
-    journal: str
-    time_scale: float
-    processes: dict[str, tuple[NodeId, ...]]
-    build: str
-    code: str
-    queue_limit: int
-    queued_frames: int
-
-
 def main() -> None:
-    """Entry point; exits 0 when terminated, else with one of the codes above."""
+    """Entry point; exits 0 when terminated or the run is over, else with one of the codes above."""
     args = _arguments()
-    _die_with(args.parent)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business.
+    unattended = args.parent == NOBODY
+    if not unattended:
+        _die_with(args.parent)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the supervisor's business.
     termination = Termination()
     termination.install()
     folder = Path(args.run)
-    board = decoder(Board)((folder / "board.msgpack").read_bytes())
-    session = decoder(Session)((folder / "session.msgpack").read_bytes())
+    board, session = read_session(folder)
     # A board is only run by the code it was resolved with; the hub compares the hashes.
     board = msgspec.structs.replace(board, code=_function(session.code)())
-    log = _open_log(folder / "logs" / f"{args.name}.jsonl", session, board, args.name)
+    stream = sys.stdout if unattended else _log_file(folder / "logs" / f"{args.name}.jsonl")
+    log = _open_log(stream, session, board, args.name)
     build = cast(Callable[[Board, NodeId], Node], _function(session.build))
     nodes = {node: build(board, node) for node in session.processes[args.name]}
     log.info("built", nodes=list(nodes))
+    keys = Path(args.keys) if args.keys else folder / KEYS
     try:
         if args.name == INTERCONNECT:
-            _interconnect(board, session, nodes, socket.socket(fileno=args.control_fd), termination)
+            own = own_keys(session, keys, INTERCONNECT)
+            _interconnect(board, session, nodes, own, args.control_fd, termination)
             return
         host = Host(
-            Identity(args.name, board.composition, session.token),
+            Identity(
+                args.name,
+                board.composition,
+                session.token,
+                credentials=credentials(session, keys, args.name),
+            ),
             nodes,
-            args.endpoint,
+            (args.endpoint, args.pulse) if args.endpoint else session.endpoints,
             board.scenario.seed,
             Limits(session.queued_frames),
             termination,
             lambda crash: _log_crash(log, crash),
+            Watch(unattended=True, on_beat=ALIVE.touch) if unattended else None,
         )
         with _advice(args.name, session, log):
             host.run()
@@ -101,7 +107,10 @@ def main() -> None:
     except Undecodable as error:
         log.error("undecodable", exc_info=True)
         _fail(str(error), EXIT_FAULT)
-    except RefusedByHub as refusal:
+    except (HubIsSilent, LinkError) as error:
+        log.error("lost", reason=str(error))
+        _fail(str(error), EXIT_SILENT)
+    except (RefusedByHub, KeyFileError, RunFolderError) as refusal:
         log.error("refused", reason=str(refusal))
         _fail(str(refusal), EXIT_REFUSED)
     finally:
@@ -112,7 +121,8 @@ def _interconnect(
     board: Board,
     session: Session,
     nodes: Mapping[NodeId, Node],
-    control: socket.socket,
+    own: KeyPair | None,
+    control_fd: int,
     termination: Termination,
 ) -> None:
     """Run the hub and the nodes that it hosts itself."""
@@ -124,21 +134,29 @@ def _interconnect(
         board=board,
         time_scale=session.time_scale,
     )
+    plan = Plan(
+        others,
+        board.composition,
+        session.token,
+        session.queue_limit,
+        (OPERATOR,) if board.scenario.open else (),
+        session.ring,
+    )
+    unattended = control_fd == NOBODY
+    overseer: Overseer = (
+        RunLog(board, session) if unattended else Control(socket.socket(fileno=control_fd))
+    )
     Interconnect(
-        Plan(
-            others,
-            board.composition,
-            session.token,
-            session.queue_limit,
-            (OPERATOR,) if board.scenario.open else (),
-        ),
-        session.endpoint,
+        plan,
+        session.endpoints,
         JournalWriter(Path(session.journal), header),
         Runner(nodes, FIRST_LIFE, f"{board.scenario.seed}/{INTERCONNECT}"),
         BoardClock(session.time_scale),
-        Control(control),
+        overseer,
         Limits(session.queued_frames),
         termination,
+        None if own is None or session.ring is None else Lock(own, Gate(session.ring)),
+        ALIVE.touch if unattended else None,
     ).run()
 
 
@@ -168,9 +186,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m deploy.process")
     parser.add_argument("--run", required=True, help="run folder")
     parser.add_argument("--name", required=True, help="name of this process")
-    parser.add_argument("--parent", required=True, type=int, help="pid of the supervisor")
-    parser.add_argument("--endpoint", default="", help="where the hub listens")
-    parser.add_argument("--control-fd", default=-1, type=int, help="socket to the supervisor")
+    parser.add_argument("--keys", default="", help="folder of this process's private key")
+    parser.add_argument("--parent", default=NOBODY, type=int, help="pid of the supervisor")
+    parser.add_argument("--endpoint", default="", help="where the hub listens for turns")
+    parser.add_argument("--pulse", default="", help="where the hub feels pulses")
+    parser.add_argument("--control-fd", default=NOBODY, type=int, help="socket to the supervisor")
     return parser.parse_args()
 
 
@@ -193,8 +213,12 @@ def _fail(reason: str, code: int) -> None:
     sys.exit(code)
 
 
+def _log_file(path: Path) -> TextIO:
+    return path.open("a", encoding="utf-8", buffering=1)
+
+
 def _open_log(
-    path: Path, session: Session, board: Board, process: str
+    stream: TextIO, session: Session, board: Board, process: str
 ) -> structlog.typing.FilteringBoundLogger:
     """A JSON-lines logger bound to what every line must say."""
     structlog.configure(
@@ -204,7 +228,7 @@ def _open_log(
             structlog.processors.format_exc_info,
             structlog.processors.JSONRenderer(),
         ],
-        logger_factory=structlog.WriteLoggerFactory(path.open("a", encoding="utf-8", buffering=1)),
+        logger_factory=structlog.WriteLoggerFactory(stream),
     )
     logger: structlog.typing.FilteringBoundLogger = structlog.get_logger(
         run=session.run, world="live", seed=board.scenario.seed, process=process

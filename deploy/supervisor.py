@@ -6,7 +6,6 @@ deadline. Children die with their supervisor (PR_SET_PDEATHSIG), even when it is
 
 import math
 import os
-import secrets
 import selectors
 import signal
 import socket
@@ -26,9 +25,10 @@ from bus.interconnect import Command, Control, Listening, Report, Running
 from bus.journal import JournalError, read_journal
 from bus.runfolder import RunFolder
 from deploy.children import Children
-from deploy.process import EXIT_FAULT, INTERCONNECT, Session
+from deploy.process import EXIT_FAULT
+from deploy.runstate import RunState, write_state
+from deploy.session import INTERCONNECT, Session, issue_keys, new_token, write_session
 from proto.board import Board
-from proto.codec import encode
 from proto.ids import NodeId
 from proto.traces import Phase
 from proto.turn import Trace, Turn
@@ -46,7 +46,7 @@ LONGEST_WAIT_S = 3600.0
 GROWTH_TICK_S = 0.1
 """How often a listener is told that the journal has grown."""
 
-TCP_ENDPOINT = "tcp://127.0.0.1:0"
+TCP_ENDPOINTS = ("tcp://127.0.0.1:0", "tcp://127.0.0.1:0")
 
 Outcome = Literal["ended", "died", "timeout", "crashed", "interrupted"]
 
@@ -81,12 +81,14 @@ class LiveOptions:
     """Settings of a live run that do not change what the board does.
 
     `time_limit_s` is real time; None takes the scenario's limit, scaled, and a margin, or no limit
-    for a scenario that is open. `build` and
-    `code` are `module:function`, `queue_limit` and `queued_frames` bounds (see `Session`).
+    for a scenario that is open. Without `curve` the bus is neither encrypted nor authenticated.
+    `build` and `code` are `module:function`, `queue_limit` and `queued_frames` bounds (see
+    `Session`).
     """
 
     time_scale: float = 1.0
     transport: Literal["ipc", "tcp"] = "ipc"
+    curve: bool = True
     time_limit_s: float | None = None
     journal: Path | None = None
     build: str = "deploy.composition:build_node"
@@ -95,24 +97,6 @@ class LiveOptions:
     queued_frames: int = 4_096
     tell_growth: bool = True
     """Whether a listener hears when the journal has grown."""
-
-
-class RunState(msgspec.Struct, frozen=True, kw_only=True):
-    """What `state.json` says: for people, and for whoever wants to join the run.
-
-    `state` is `starting`, `running`, or how the run has ended. Board time 0 was at `epoch_ns` of
-    CLOCK_MONOTONIC; `started_s` is seconds since 1970.
-    """
-
-    state: str = "starting"
-    journal: str
-    composition: str
-    pids: dict[str, int] = {}
-    supervisor: int
-    started_s: float
-    time_scale: float
-    endpoint: str = ""
-    epoch_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -242,9 +226,9 @@ class Supervisor:
         """The hub has said something, or hung up."""
         for line in self._control.receive():
             match msgspec.json.decode(line, type=Report):
-                case Listening(endpoint):
+                case Listening(endpoint, pulse):
                     self._state = msgspec.structs.replace(self._state, endpoint=endpoint)
-                    self._spawn_others(endpoint)
+                    self._spawn_others(endpoint, pulse)
                 case Running(epoch_ns):
                     self._state = msgspec.structs.replace(self._state, epoch_ns=epoch_ns)
                     self._started()
@@ -259,10 +243,10 @@ class Supervisor:
         if self._control.closed:
             self._selector.unregister(self._control)
 
-    def _spawn_others(self, endpoint: str) -> None:
+    def _spawn_others(self, endpoint: str, pulse: str) -> None:
         for name in self._processes:
             if name != INTERCONNECT:
-                self._children.spawn(name, ("--endpoint", endpoint))
+                self._children.spawn(name, ("--endpoint", endpoint, "--pulse", pulse))
         self._write_state("starting")
 
     def _started(self) -> None:
@@ -318,11 +302,14 @@ class Supervisor:
     # -- files and reports
 
     def _write_session(self) -> None:
-        options = self.options
+        options, folder = self.options, self._folder
+        ring = None
+        if options.curve:
+            ring = issue_keys(self._processes, folder.keys)
         session = Session(
-            run=self._folder.path.name,
-            token=secrets.token_hex(16),
-            endpoint=TCP_ENDPOINT if options.transport == "tcp" else self._folder.ipc_endpoint(),
+            run=folder.path.name,
+            token=new_token(),
+            endpoints=TCP_ENDPOINTS if options.transport == "tcp" else folder.ipc_endpoints(),
             journal=str(self.journal),
             time_scale=options.time_scale,
             processes=self._processes,
@@ -330,13 +317,13 @@ class Supervisor:
             code=options.code,
             queue_limit=options.queue_limit,
             queued_frames=options.queued_frames,
+            ring=ring,
         )
-        self._folder.board.write_bytes(encode(self._board))
-        self._folder.session.write_bytes(encode(session))
+        write_session(folder.path, self._board, session)
 
     def _write_state(self, state: str) -> None:
         self._state = msgspec.structs.replace(self._state, state=state, pids=dict(self.pids))
-        self._folder.write_state(msgspec.to_builtins(self._state))
+        write_state(self._folder.path, self._state)
 
     def _tell(self, kind: Literal["started", "growing", "ended"]) -> None:
         if self._on_event is not None:

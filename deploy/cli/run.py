@@ -40,6 +40,14 @@ class Transport(StrEnum):
     TCP = "tcp"
 
 
+CurveOption = Annotated[
+    bool | None,
+    typer.Option(
+        "--curve/--no-curve", help="Encrypt and authenticate the live bus; the default is to."
+    ),
+]
+
+
 def run(
     scenario: Annotated[
         str,
@@ -62,13 +70,14 @@ def run(
     journal: Annotated[Path | None, typer.Option(help="Where to write the journal.")] = None,
     run_folder: Annotated[Path | None, typer.Option(help="Private folder of the run.")] = None,
     transport: Annotated[Transport | None, typer.Option(help="Carrier of the live bus.")] = None,
+    curve: CurveOption = None,
     json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
     twice: Annotated[
         bool, typer.Option("--twice", help="Run twice and compare the journals (sim).")
     ] = False,
 ) -> int:
     """Run a scenario, show it, and judge it by its journal."""
-    live_only = {"--time-scale": time_scale, "--transport": transport}
+    live_only = {"--time-scale": time_scale, "--transport": transport, "--curve": curve}
     _refuse_options(world, live_only, twice)
     model = None if power is None else power_model(power)
     board = resolve(scenario, Overrides(platform, profile, model, seed))
@@ -83,6 +92,7 @@ def run(
         options = LiveOptions(
             time_scale=time_scale or 1.0,
             transport=(transport or Transport.IPC).value,
+            curve=curve is not False,
             time_limit_s=timeout,
             journal=target,
         )

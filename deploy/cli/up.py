@@ -18,7 +18,7 @@ from bus.runfolder import RunFolder
 from deploy.boards import BoardFolder, choose, known_boards, read_folder
 from deploy.cli.bench import BoardOption
 from deploy.cli.report import deliver, report_on
-from deploy.cli.run import Transport, live
+from deploy.cli.run import CurveOption, Transport, live
 from deploy.cli.talk import XEN, NoAnswer, joined, read_console
 from deploy.daemon import Order, Word
 from deploy.loading import SEED_MAX, Overrides, UsageError, power_model, resolve
@@ -64,6 +64,7 @@ def up(
         float, typer.Option(min=0.001, max=1e6, help="Real time per board time.")
     ] = 1.0,
     transport: Annotated[Transport, typer.Option(help="Carrier of the bus.")] = Transport.IPC,
+    curve: CurveOption = None,
     run_folder: Annotated[Path | None, typer.Option(help="Private folder of the board.")] = None,
     detach: Annotated[
         bool, typer.Option("--detach/--no-detach", help="Run in the background, or here.")
@@ -79,10 +80,18 @@ def up(
     board = msgspec.structs.replace(board, scenario=opened)
     if not detach:
         with RunFolder(run_folder) as folder:
-            options = LiveOptions(time_scale=time_scale, transport=transport.value)
+            options = LiveOptions(
+                time_scale=time_scale, transport=transport.value, curve=curve is not False
+            )
             return live(board, folder, options, False, Console(stderr=True))
     where = None if run_folder is None else str(run_folder.absolute())
-    order = Order(board=board, folder=where, time_scale=time_scale, transport=transport.value)
+    order = Order(
+        board=board,
+        folder=where,
+        time_scale=time_scale,
+        transport=transport.value,
+        curve=curve is not False,
+    )
     found = _start(order)
     _introduce(found)
     return 0

@@ -1,11 +1,13 @@
 """A hub with two processes and no sockets."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 
 from bus.frames import Deliver, Go, Hello, Unreachable, decode_to_host
+from bus.gate import Gate
 from bus.hub import Hub, Plan
 from bus.journal import Header, HubEvent, JournalWriter, Record, read_journal
+from bus.keys import Keyring
 from bus.runner import Runner
 from proto.board import Board
 from proto.codec import encode
@@ -39,7 +41,14 @@ class Memory:
 class Bench:
     """A hub with two processes, `left` (pe0) and `right` (pe1), and dram of its own."""
 
-    def __init__(self, folder: Path, board: Board, clients_reach: tuple[NodeId, ...] = ()) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        board: Board,
+        clients_reach: tuple[NodeId, ...] = (),
+        ring: Keyring | None = None,
+        may_send: Callable[[NodeId, NodeId], Container[type]] | None = None,
+    ) -> None:
         self.path = folder / "journal"
         self.now = 0
         self.sent: list[tuple[bytes, bytes]] = []
@@ -47,12 +56,22 @@ class Bench:
         self.gone: set[bytes] = set()
         header = Header(world="live", seed=0, composition="c0ffee", board=board)
         self.journal = JournalWriter(self.path, header)
+        self.gate = None if ring is None else Gate(ring)
         self.hub = Hub(
-            Plan({"left": (PE0,), "right": (PE1,)}, "c0ffee", "secret", 10, clients_reach),
+            Plan(
+                {"left": (PE0,), "right": (PE1,)},
+                "c0ffee",
+                "secret",
+                10,
+                clients_reach,
+                ring,
+                may_send,
+            ),
             self.journal,
             Runner({DRAM: Memory()}, ONE, "0"),
             lambda: BoardNs(self.now),
             self._send,
+            self.gate,
         )
 
     def _send(self, connection: bytes, frame: bytes) -> bool:
@@ -94,7 +113,9 @@ class Bench:
 def hello(process: str, *nodes: NodeId, composition: str = "c0ffee", **other: object) -> bytes:
     token = str(other.get("token", "secret"))
     version = int(str(other.get("version", VERSION)))
-    return encode(Hello(process, nodes, ONE, composition, token, 123, version))
+    pulse = other.get("pulse", b"")
+    assert isinstance(pulse, bytes)
+    return encode(Hello(process, nodes, ONE, composition, token, 123, version, pulse))
 
 
 def turn(

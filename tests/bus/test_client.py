@@ -26,7 +26,7 @@ class FakeHub:
 
     def __init__(self, endpoint: str, answers: Answers) -> None:
         self.frames: list[FromHost] = []
-        self._link = HubLink(endpoint, Limits())
+        self._link = HubLink(endpoint, f"{endpoint}.pulse", Limits())
         self._answers = answers
         self._stop = threading.Event()
         self.left = threading.Event()
@@ -35,7 +35,7 @@ class FakeHub:
 
     def _serve(self) -> None:
         while not self._stop.is_set():
-            for connection, data in self._link.receive(0.05):
+            for connection, data, _ in self._link.receive(0.05):
                 frame = decode_from_host(data)
                 self.frames.append(frame)
                 if isinstance(frame, Bye):

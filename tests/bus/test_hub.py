@@ -7,7 +7,7 @@ import pytest
 from hub_bench import LEFT, ONE, PE0, PE1, RIGHT, Bench, hello, turn
 
 from bus.frames import Crash, Go, Refused, decode_to_host
-from bus.hub import STRANGERS_JOURNALLED, Over
+from bus.hub import REFUSALS_JOURNALLED, Over
 from bus.journal import HubEvent
 from proto.board import Board
 from proto.codec import encode
@@ -124,11 +124,24 @@ def test_a_second_process_of_a_name_is_refused(bench: Bench) -> None:
 
 def test_many_strangers_are_counted_without_filling_the_journal(bench: Bench) -> None:
     """Records of refusals are bounded, their count is not."""
-    for _ in range(STRANGERS_JOURNALLED + 50):
-        bench.hub.feed(b"x", b"junk")
+    for number in range(REFUSALS_JOURNALLED + 50):
+        bench.hub.feed(b"x%d" % number, b"junk")
 
-    assert len(bench.events()) == STRANGERS_JOURNALLED
-    assert bench.hub.counts["unauthorised"] == STRANGERS_JOURNALLED + 50
+    assert len(bench.events()) == REFUSALS_JOURNALLED
+    assert bench.hub.counts["unauthorised"] == REFUSALS_JOURNALLED + 50
+    bench.hub.stop("enough")
+    last, _ = [record for record in bench.records() if isinstance(record, HubEvent)][-2:]
+    assert last.text == f"{REFUSALS_JOURNALLED + 50} refusals in all"
+
+
+def test_nothing_more_is_read_of_a_stranger(bench: Bench) -> None:
+    """His first frame is refused and journalled, the others are only counted."""
+    for _ in range(50):
+        bench.hub.feed(b"x", hello("nobody"))
+
+    assert len(bench.events()) == 1
+    assert len(bench.sent) == 1
+    assert bench.hub.counts["unauthorised"] == 50
 
 
 @pytest.mark.parametrize(

@@ -7,13 +7,13 @@ import pytest
 from hub_bench import LEFT, PE0, PE1, Bench, hello, turn
 
 from bus.frames import Bye, Crash, Ended, Refused, Welcome, decode_to_host
-from bus.hub import CLIENTS_MAX, Over
+from bus.hub import CLIENT_FRAMES, CLIENTS_MAX, Over
 from proto.board import Board
 from proto.codec import encode
 from proto.ids import NodeId
 from proto.messages import Load, Reply
 from proto.traces import ScenarioEnded
-from proto.turn import Effect, MessageId, Received, Send, SetTimer, Trace, Turn
+from proto.turn import MessageId, Received, Send, SetTimer, Trace, Turn
 
 ANN, BOB = b"\x00ann", b"\x00bob"
 ONE, TWO = NodeId("client1"), NodeId("client2")
@@ -190,9 +190,25 @@ def test_a_dropped_client_is_a_stranger(bench: Bench) -> None:
     bench.hub.feed(ANN, encode(Bye()))
     bench.hub.feed(ANN, encode(turn(ONE, 0)))
     assert bench.hub.counts["unauthorised"] == 1
-    join(bench)
+    join(bench, BOB)
 
-    assert told(bench, ANN)[-1] == Welcome(TWO, 0, 1.0)
+    assert told(bench, BOB)[-1] == Welcome(TWO, 0, 1.0)
+
+
+def test_a_client_that_sends_too_much_is_dropped(bench: Bench) -> None:
+    """Its beat's share used up, it is gone; one that keeps to it stays."""
+    join(bench)
+    for number in range(CLIENT_FRAMES):
+        bench.turn(ANN, turn(ONE, number))
+    bench.hub.beat(lambda pulse: True, 0)
+    for number in range(CLIENT_FRAMES):
+        bench.turn(ANN, turn(ONE, CLIENT_FRAMES + number))
+    assert bench.events()[-1] == ("client_up", ONE)
+    bench.turn(ANN, turn(ONE, 2 * CLIENT_FRAMES))
+
+    assert bench.events()[-1] == ("client_down", ONE)
+    assert told(bench, ANN)[-1] == Refused(f"more than {CLIENT_FRAMES} frames in a beat")
+    assert bench.hub.over is None
 
 
 def test_clients_are_told_of_the_end(bench: Bench) -> None:
@@ -204,13 +220,3 @@ def test_clients_are_told_of_the_end(bench: Bench) -> None:
 
     assert bench.hub.over == Over("ended", "done")
     assert told(bench, ANN)[-1] == Ended("done")
-
-
-@pytest.mark.parametrize("effects", [(), (Send(PE0, Load(1, 8)),)])
-def test_a_process_is_no_client(bench: Bench, effects: tuple[Effect, ...]) -> None:
-    """A process of the board that says goodbye has gone out of order."""
-    bench.turn(LEFT, turn(PE0, 0, *effects))
-    bench.hub.feed(LEFT, encode(Bye()))
-
-    assert bench.hub.over is not None
-    assert bench.hub.over.outcome == "crashed"

@@ -10,7 +10,18 @@ import pytest
 import zmq
 
 from bus.frames import Unreachable
-from bus.link import HostLink, HubLink, Limits, LinkError, Terminated, Termination
+from bus.gate import Gate
+from bus.keys import Credentials, KeyPair, Keyring
+from bus.link import (
+    HostLink,
+    HubLink,
+    Limits,
+    LinkError,
+    Lock,
+    Terminated,
+    Termination,
+    new_keys,
+)
 
 SOON_S = 0.01
 WHILE_CONNECTING_S = 0.1
@@ -19,7 +30,7 @@ WHILE_CONNECTING_S = 0.1
 @pytest.fixture
 def hub(tmp_path: Path) -> Iterator[HubLink]:
     """A hub's link with short queues."""
-    link = HubLink(f"ipc://{tmp_path}/s", Limits(queued_frames=5))
+    link = HubLink(f"ipc://{tmp_path}/s", f"ipc://{tmp_path}/p", Limits(queued_frames=5))
     yield link
     link.close()
 
@@ -36,7 +47,7 @@ def host(hub: HubLink) -> Iterator[HostLink]:
 def test_frames_cross_both_ways(hub: HubLink, host: HostLink, timeout_s: float | None) -> None:
     """With a deadline or without, a frame comes out as it went in."""
     host.send(b"up")
-    [(connection, frame)] = hub.receive(timeout_s)
+    [(connection, frame, _)] = hub.receive(timeout_s)
     assert frame == b"up"
     assert hub.send(connection, b"down")
 
@@ -67,7 +78,7 @@ def test_frames_of_a_link_stay_in_order(hub: HubLink, host: HostLink) -> None:
         host.send(bytes([number]))
     frames: list[bytes] = []
     while len(frames) < 5:
-        frames += [frame for _, frame in hub.receive(1)]
+        frames += [frame for _, frame, _ in hub.receive(1)]
 
     assert frames == [bytes([number]) for number in range(5)]
 
@@ -79,9 +90,9 @@ def test_messages_of_several_parts_do_not_confuse_the_hub(hub: HubLink, host: Ho
     stranger.setsockopt(zmq.LINGER, 0)
     stranger.connect(hub.endpoint)
     stranger.send_multipart([b"a", b"b", b"c"])
-    [(_, frame)] = hub.receive(1)
+    [(_, frame, _)] = hub.receive(1)
     host.send(b"mine")
-    [(_, following)] = hub.receive(1)
+    [(_, following, _)] = hub.receive(1)
     stranger.close()
     context.term()
 
@@ -98,7 +109,7 @@ def test_unknown_connections_are_unreachable(hub: HubLink) -> None:
 def test_the_queue_of_a_connection_is_bounded(hub: HubLink, host: HostLink) -> None:
     """A process that does not read fills its queue; the hub is told, not held up."""
     host.send(b"here")
-    [(connection, _)] = hub.receive(1)
+    [(connection, _, _)] = hub.receive(1)
     accepted = 0
     while hub.send(connection, bytes(100_000)):
         accepted += 1
@@ -111,7 +122,7 @@ def test_the_queue_of_a_connection_is_bounded(hub: HubLink, host: HostLink) -> N
 def test_bad_endpoints_are_refused(endpoint: str) -> None:
     """An endpoint that cannot be bound is one line."""
     with pytest.raises(LinkError, match="cannot bind") as refusal:
-        HubLink(endpoint, Limits())
+        HubLink(endpoint, "ipc://unused", Limits())
     assert "\n" not in str(refusal.value)
 
 
@@ -119,6 +130,99 @@ def test_a_process_cannot_connect_to_junk() -> None:
     """An endpoint that is none is one line."""
     with pytest.raises(LinkError, match="cannot connect to junk"):
         HostLink("junk", Limits())
+
+
+# -- with keys
+
+RUN = [new_keys() for _ in range(3)]
+HUB_KEYS, PEER_KEYS, CLIENT_KEYS = RUN
+RING = Keyring(HUB_KEYS.public, {"peer": PEER_KEYS.public}, CLIENT_KEYS.public)
+
+
+@pytest.fixture
+def secured(tmp_path: Path) -> Iterator[HubLink]:
+    """A hub's link that only takes the keys of its run."""
+    lock = Lock(HUB_KEYS, Gate(RING))
+    link = HubLink(f"ipc://{tmp_path}/s", f"ipc://{tmp_path}/p", Limits(), lock=lock)
+    yield link
+    link.close()
+
+
+def joining(hub: HubLink, own: KeyPair | None, pulse: bool = False) -> HostLink:
+    """A process that connects with some keys, or none."""
+    credentials = None if own is None else Credentials(own, HUB_KEYS.public)
+    endpoint = hub.pulse if pulse else ""
+    return HostLink(hub.endpoint, Limits(), credentials=credentials, pulse=endpoint)
+
+
+def test_the_hub_is_told_whose_key_a_connection_has(secured: HubLink) -> None:
+    """With its first frame; a known connection is not asked again."""
+    link = joining(secured, PEER_KEYS)
+    link.send(b"one")
+    [(connection, first, key)] = secured.receive(5)
+    link.send(b"two")
+    [(_, second, known)] = secured.receive(5, {connection})
+    link.close()
+
+    assert (first, key) == (b"one", PEER_KEYS.public)
+    assert (second, known) == (b"two", "")
+
+
+@pytest.mark.parametrize("keys", ["none", "another run's", "a stolen public half"])
+def test_nobody_else_gets_a_frame_in(secured: HubLink, keys: str) -> None:
+    """Without keys, with another run's, or with a stolen public half; the process itself does."""
+    thief = KeyPair(PEER_KEYS.public, new_keys().secret)
+    own = {"none": None, "another run's": new_keys(), "a stolen public half": thief}[keys]
+    stranger = joining(secured, own)
+    stranger.send(b"let me in")
+    process = joining(secured, PEER_KEYS)
+    process.send(b"mine")
+    frames = [frame for _, frame, _ in secured.receive(5)]
+    frames += [frame for _, frame, _ in secured.receive(WHILE_CONNECTING_S)]
+    stranger.close()
+    process.close()
+
+    assert frames == [b"mine"]
+
+
+def test_a_connection_without_keys_is_counted(secured: HubLink) -> None:
+    """It fails its handshake, which the hub can tell."""
+    stranger = joining(secured, None)
+    stranger.send(b"let me in")
+    deadline_s = time.monotonic() + 10
+    while not (count := secured.failed_handshakes()):
+        assert time.monotonic() < deadline_s
+        secured.receive(SOON_S)
+    stranger.close()
+
+    assert count >= 1
+
+
+def test_a_frame_that_is_too_large_is_not_sent(secured: HubLink) -> None:
+    """A process of ours says so itself, before the hub would cut it off."""
+    link = joining(secured, PEER_KEYS)
+    with pytest.raises(LinkError, match="a frame of 1048577 bytes; the hub takes at most 1048576"):
+        link.send(bytes((1 << 20) + 1))
+    link.send(bytes(1 << 20))
+    [(_, frame, _)] = secured.receive(5)
+    link.close()
+
+    assert len(frame) == 1 << 20
+
+
+def test_a_pulse_is_felt_while_a_process_is_there(secured: HubLink) -> None:
+    """It needs nothing of the process's own loop, and stops with it."""
+    link = joining(secured, PEER_KEYS, pulse=True)
+    deadline_s = time.monotonic() + 10
+    while not secured.feel(link.pulse_id):
+        assert time.monotonic() < deadline_s
+        secured.receive(SOON_S)
+    assert not secured.feel(b"pulse of nobody")
+    link.drain_pulse()
+    link.close()
+    while secured.feel(link.pulse_id):
+        assert time.monotonic() < deadline_s
+        secured.receive(SOON_S)
 
 
 def test_sigterm_ends_a_wait_and_nothing_else(hub: HubLink) -> None:

@@ -1,12 +1,11 @@
 """The run folder: private, exclusive, and its sockets fit."""
 
-import json
 import os
 from pathlib import Path
 
 import pytest
 
-from bus.runfolder import IPC_PATH_MAX, RunFolder, RunFolderError
+from bus.runfolder import IPC_PATH_MAX, STATE, RunFolder, RunFolderError, hold, is_held
 
 
 def test_fresh_folders_are_private_and_distinct(
@@ -78,12 +77,14 @@ def test_a_folder_in_use_is_refused(tmp_path: Path) -> None:
 def test_what_an_earlier_run_left_is_cleared(tmp_path: Path) -> None:
     """An old journal or state is not taken for the new run's."""
     with RunFolder(tmp_path / "r") as folder:
-        folder.write_state({"state": "ended"})
+        (folder.path / STATE).write_text("old")
+        (folder.keys / "pcpu0.key").write_text("old")
         folder.journal.write_bytes(b"old")
         (folder.logs / "pcpu0.err").write_text("old")
     with RunFolder(tmp_path / "r") as folder:
         assert not folder.journal.exists()
-        assert not folder.state.exists()
+        assert not (folder.path / STATE).exists()
+        assert not list(folder.keys.iterdir())
         assert not list(folder.logs.iterdir())
 
 
@@ -108,19 +109,32 @@ def test_a_folder_that_cannot_be_made_is_refused(tmp_path: Path) -> None:
         RunFolder(tmp_path / "file" / "r")
 
 
-def test_state_is_json(tmp_path: Path) -> None:
-    """People and tools find the pids there."""
+def test_keys_are_their_owners_alone(tmp_path: Path) -> None:
+    """The folder of the private keys is nobody else's to read."""
     with RunFolder(tmp_path / "r") as folder:
-        folder.write_state({"pids": {"pcpu0": 12}})
-        assert json.loads(folder.state.read_text()) == {"pids": {"pcpu0": 12}}
+        assert folder.keys.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_made_by_another_is_held(tmp_path: Path) -> None:
+    """As long as the descriptor is open; it must be there, and free."""
+    with pytest.raises(RunFolderError, match="cannot use run folder"):
+        hold(tmp_path / "none")
+    RunFolder(tmp_path / "r").close()
+    lock = hold(tmp_path / "r")
+    assert is_held(tmp_path / "r")
+    with pytest.raises(RunFolderError, match="in use"):
+        hold(tmp_path / "r")
+    os.close(lock)
+    assert not is_held(tmp_path / "r")
 
 
 def test_long_paths_get_a_short_private_socket(tmp_path: Path) -> None:
     """An ipc path is at most 107 bytes; the substitute is private and goes with the run."""
     with RunFolder(tmp_path / ("x" * 90) / ("y" * 90)) as folder:
-        endpoint = folder.ipc_endpoint()
-        socket_folder = Path(endpoint.removeprefix("ipc://")).parent
-        assert len(os.fsencode(endpoint.removeprefix("ipc://"))) <= IPC_PATH_MAX
-        assert endpoint == folder.ipc_endpoint()
+        endpoints = folder.ipc_endpoints()
+        [socket_folder] = {Path(endpoint.removeprefix("ipc://")).parent for endpoint in endpoints}
+        for endpoint in endpoints:
+            assert len(os.fsencode(endpoint.removeprefix("ipc://"))) <= IPC_PATH_MAX
+        assert endpoints == folder.ipc_endpoints()
         assert socket_folder.stat().st_mode & 0o777 == 0o700
     assert not socket_folder.exists()

@@ -15,7 +15,7 @@ from bus.runfolder import BOARD, RunFolder, is_held
 from deploy.boards import BoardFolder, choose, known_boards
 from deploy.cli.main import app
 from deploy.loading import UsageError, resolve
-from deploy.supervisor import RunState
+from deploy.runstate import RunState, write_state
 from proto.board import Board
 from proto.codec import encode
 
@@ -74,7 +74,7 @@ class Boards:
             pids={"gicd": 2},
             endpoint=f"ipc://{path}/nobody",
         )
-        folder.write_state(msgspec.to_builtins(written))
+        write_state(path, written)
         header = Header(
             world="live", seed=0, composition=self._board.composition, board=self._board
         )

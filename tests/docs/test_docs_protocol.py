@@ -5,7 +5,18 @@ from typing import Any, get_args
 
 import pytest
 
-from bus.frames import Bye, Crash, Deliver, Ended, Go, Hello, Refused, Welcome
+from bus.frames import (
+    Bye,
+    Crash,
+    Deliver,
+    Ended,
+    Go,
+    Hello,
+    Ping,
+    Pong,
+    Refused,
+    Welcome,
+)
 from bus.journal import HubEventKind
 from proto.messages import Body
 from proto.traces import TraceBody
@@ -29,7 +40,7 @@ RECORDS = (
     *(Send, SetTimer, CancelTimer, Trace),
     *(MessageId, Envelope),
 )
-FRAMES = (Hello, Refused, Go, Deliver, Welcome, Ended, Bye, Crash)
+FRAMES = (Hello, Refused, Go, Deliver, Welcome, Ended, Bye, Ping, Pong, Crash)
 
 
 def table_rows(heading: str) -> list[list[str]]:

@@ -16,7 +16,7 @@ from toy_nodes import PE0, PE1, PROCESSES, ROUNDS, toy_board
 from bus.frames import Hello
 from bus.journal import HubEvent, Journal, read_journal
 from bus.link import HostLink, Limits
-from bus.runfolder import RunFolder
+from bus.runfolder import STATE, RunFolder
 from deploy.supervisor import LiveEvent, LiveOptions, LiveResult, Supervisor
 from proto.codec import encode
 from proto.ids import DRAM, Incarnation
@@ -90,7 +90,7 @@ def test_a_view_is_told(folder: RunFolder) -> None:
     assert kinds[0] == "started"
     assert kinds[-1] == "ended"
     assert set(kinds[1:-1]) <= {"growing"}
-    assert json.loads(folder.state.read_text())["state"] == "ended"
+    assert json.loads((folder.path / STATE).read_text())["state"] == "ended"
 
 
 @pytest.mark.parametrize(
@@ -266,7 +266,7 @@ def test_signals_end_the_run_cleanly(tmp_path: Path, number: signal.Signals) -> 
 
 
 def test_strangers_are_refused_and_counted(folder: RunFolder) -> None:
-    """A process that does not know the token is refused; the run goes on."""
+    """Without keys the token decides: who does not know it is refused; the run goes on."""
     strangers: list[HostLink] = []
     supervisor: Supervisor
 
@@ -276,14 +276,14 @@ def test_strangers_are_refused_and_counted(folder: RunFolder) -> None:
                 encode(Hello("left", (PE0,), Incarnation(1), "x", "guessed", 1)),
                 b"\xc1 junk",
             ):
-                link = HostLink(folder.ipc_endpoint(), Limits())
+                link = HostLink(folder.ipc_endpoints()[0], Limits())
                 link.send(frame)
                 strangers.append(link)
                 link.receive(5)
         elif event.kind == "growing" and strangers:
             supervisor.interrupt()
 
-    settings = LiveOptions(**TOYS)  # type: ignore[arg-type]  # named above
+    settings = LiveOptions(**TOYS, curve=False)  # type: ignore[arg-type]  # named above
     supervisor = Supervisor(toy_board("endless"), folder, PROCESSES, settings, intrude)
     result = supervisor.run()
     for link in strangers:
