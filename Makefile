@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench clean
+.PHONY: help setup run test check bench image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -32,6 +32,9 @@ check: setup ## lint, types and the fast tests, under a minute
 
 bench: setup ## measure the bus, the simulator and the cycle
 	$(BIN)/python -m benchmarks
+
+image: setup ## build the container image, with a base of Debian packages if need be
+	PYTHON=$(BIN)/python deploy/image.sh
 
 clean: ## remove .venv, caches and run folders
 	rm -rf $(VENV) build *.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis runs

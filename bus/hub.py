@@ -32,7 +32,7 @@ from bus.gate import Gate
 from bus.journal import HubEvent, HubEventKind, JournalWriter
 from bus.keys import Keyring
 from bus.runner import NodeCrash, Runner
-from bus.vitals import TEXTS, Vitals
+from bus.vitals import TEXTS, Sign, Vitals
 from proto.codec import Undecodable, encode
 from proto.ids import CLIENT, HUB, BoardNs, Incarnation, NodeId, client_node
 from proto.messages import VERSION
@@ -228,6 +228,12 @@ class Hub:
             self._hand_over(peer, encode(Ping(vitals.asked)))
         for client in self._clients.values():
             client.frames = 0
+
+    @property
+    def unwell(self) -> dict[str, str]:
+        """Processes that are slow or paused."""
+        signs = {name: peer.vitals.sign for name, peer in self._processes.items()}
+        return {name: sign.name.lower() for name, sign in signs.items() if sign is not Sign.WELL}
 
     def _count_refused(self, failed_handshakes: int) -> None:
         """What was refused before it could send a frame."""

@@ -32,6 +32,12 @@ class Running(msgspec.Struct, frozen=True, tag="running"):
     epoch_ns: int
 
 
+class Signs(msgspec.Struct, frozen=True, tag="signs"):
+    """Hub to supervisor: which processes are not well, and how: `slow` or `paused`."""
+
+    unwell: dict[str, str]
+
+
 class Command(msgspec.Struct, frozen=True, tag="command"):
     """Supervisor to hub: end the run, because of `reason`, or because `process` is gone.
 
@@ -43,7 +49,7 @@ class Command(msgspec.Struct, frozen=True, tag="command"):
     process: str = ""
 
 
-Report = Listening | Running | Over
+Report = Listening | Running | Signs | Over
 
 
 class Control:
@@ -126,6 +132,7 @@ class Interconnect:
         self._clear = True
         self._on_beat = on_beat
         self._next_beat_s = 0.0
+        self._unwell: dict[str, str] = {}
         gate = None if lock is None else lock.gate
         self.hub = Hub(plan, journal, local, clock.now, self._link.send, gate)
 
@@ -168,6 +175,9 @@ class Interconnect:
         self._next_beat_s = time.monotonic() + BEAT_S
         if self.hub.over is None:
             self.hub.beat(self._link.feel, self._link.failed_handshakes())
+            if self.hub.unwell != self._unwell:
+                self._unwell = self.hub.unwell
+                self._control.send(Signs(self._unwell))
         if self._on_beat is not None:
             self._on_beat()
 

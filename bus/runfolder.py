@@ -65,14 +65,14 @@ def is_held(path: Path) -> bool:
 class RunFolder:
     """A locked run folder; use it as a context manager or `close` it.
 
-    Without a path a fresh folder is made under `$TORPOR_RUNS`, or `./runs`, and the link `last`
-    beside it leads to it from then on. A given folder is created, or used again if it is empty or
-    an earlier run's that has ended. Raises `RunFolderError`.
+    Without a path a fresh folder is made under `root`, `$TORPOR_RUNS` or `./runs`, and the link
+    `last` beside it leads to it from then on. A given folder is created, or used again if it is
+    empty or an earlier run's that has ended. Raises `RunFolderError`.
     """
 
-    def __init__(self, path: Path | None = None) -> None:
+    def __init__(self, path: Path | None = None, root: Path | None = None) -> None:
         try:
-            self.path = _fresh() if path is None else _given(path)
+            self.path = _fresh((root or runs_root()).absolute()) if path is None else _given(path)
             self._lock = _lock(self.path)
         except OSError as error:
             where = path or error.filename
@@ -147,8 +147,7 @@ class RunFolder:
             folder.mkdir(mode=0o700)
 
 
-def _fresh() -> Path:
-    root = runs_root()
+def _fresh(root: Path) -> Path:
     root.mkdir(parents=True, exist_ok=True)
     return Path(tempfile.mkdtemp(prefix=time.strftime("%Y%m%d-%H%M%S-"), dir=root))
 

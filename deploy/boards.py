@@ -19,6 +19,7 @@ import msgspec
 from bus.client import Client
 from bus.keys import KeyFileError
 from bus.runfolder import BOARD, SESSION, STATE, is_held, runs_root
+from deploy.containers.engine import COMPOSE_FILE, Project
 from deploy.loading import UsageError, code_hash
 from deploy.runstate import RunState, write_state
 from deploy.session import Session, client_credentials
@@ -30,6 +31,9 @@ T = TypeVar("T")
 
 ALIVE = ("starting", "running")
 """States of a run that has not ended in order."""
+
+LOOK_S = 0.05
+"""How often a lock is looked at that nobody announces the end of."""
 
 END_LIMIT_S = 15.0
 """How long a board may take to go down."""
@@ -58,6 +62,11 @@ class BoardFolder:
     def is_dead(self) -> bool:
         """Whether it was killed: it has not ended in order, and nobody holds it."""
         return self.state.state in ALIVE and not self.is_up
+
+    @property
+    def project(self) -> Project | None:
+        """Its containers, if it has some that have not been taken down."""
+        return Project(self.path) if (self.path / COMPOSE_FILE).exists() else None
 
     @property
     def is_of_this_code(self) -> bool:
@@ -93,11 +102,13 @@ class BoardFolder:
 
     def terminate(self) -> None:
         """Ask its supervisor to end; one that has ended meanwhile is fine."""
-        if self.is_up:
+        if self.is_up and self.state.supervisor:
             os.kill(self.state.supervisor, signal.SIGTERM)
 
     def wait_for_end(self) -> bool:
-        """Wait until its supervisor is gone; False if it takes too long."""
+        """Wait until its supervisor or its hub is gone; False if that takes too long."""
+        if not self.state.supervisor:
+            return self._wait_for_hub()
         try:
             supervisor = os.pidfd_open(self.state.supervisor)
         except ProcessLookupError:
@@ -106,6 +117,13 @@ class BoardFolder:
             return not self.is_up or bool(select.select([supervisor], (), (), END_LIMIT_S)[0])
         finally:
             os.close(supervisor)
+
+    def _wait_for_hub(self) -> bool:
+        """The lock goes with the hub, in a container that nobody here can wait for."""
+        deadline_s = time.monotonic() + END_LIMIT_S
+        while self.is_up and time.monotonic() < deadline_s:
+            time.sleep(LOOK_S)
+        return not self.is_up
 
     def note_dead(self) -> None:
         """Say in the folder that this board was killed, so that it is listed no longer."""
@@ -126,8 +144,8 @@ def read_folder(path: Path) -> BoardFolder | None:
 
 
 def known_boards() -> list[BoardFolder]:
-    """Boards under the folder of runs that are up, or dead without having been put down."""
-    return [found for found in _folders() if found.is_up or found.is_dead]
+    """Boards under the folder of runs that are up, or have not been put down in order."""
+    return [found for found in _folders() if found.is_up or found.is_dead or found.project]
 
 
 def choose(board: Path | None) -> BoardFolder:

@@ -91,6 +91,13 @@ def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
     return board
 
 
+def standing(scenario: str, overrides: Overrides) -> Board:
+    """Like `resolve`, for a board that stays up when the scenario's steps are done."""
+    board = resolve(scenario, overrides)
+    opened = msgspec.structs.replace(board.scenario, open=True)
+    return msgspec.structs.replace(board, scenario=opened)
+
+
 def power_model(text: str) -> PowerModel:
     """What `--power` says: a model's name, or `BLOCK=lost|retained,...`."""
     if "=" not in text:

@@ -7,7 +7,7 @@ from pathlib import Path
 import msgspec
 
 from bus.hub import Over
-from bus.interconnect import Listening, Report, Running
+from bus.interconnect import Listening, Report, Running, Signs
 from bus.runfolder import STATE, hold
 from deploy.session import Session
 from proto.board import Board
@@ -30,6 +30,10 @@ class RunState(msgspec.Struct, frozen=True, kw_only=True):
     time_scale: float
     endpoint: str = ""
     epoch_ns: int = 0
+    unwell: dict[str, str] = {}
+    """Processes that are `slow` or `paused`."""
+    reason: str = ""
+    """Why a run has ended."""
 
 
 def write_state(folder: Path, state: RunState) -> None:
@@ -65,8 +69,10 @@ class RunLog:
                 self._note(endpoint=endpoint)
             case Running(epoch_ns):
                 self._note(state="running", epoch_ns=epoch_ns)
-            case Over(outcome, _):
-                self._note(state=outcome)
+            case Signs(unwell):
+                self._note(unwell=unwell)
+            case Over(outcome, reason):
+                self._note(state=outcome, reason=reason)
                 os.close(self._lock)
 
     def receive(self) -> list[bytes]:

@@ -21,7 +21,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from bus.hub import Over
-from bus.interconnect import Command, Control, Listening, Report, Running
+from bus.interconnect import Command, Control, Listening, Report, Running, Signs
 from bus.journal import JournalError, read_journal
 from bus.runfolder import RunFolder
 from deploy.children import Children
@@ -179,6 +179,7 @@ class Supervisor:
             ending = self._follow()
             self._let_hub_finish(ending)
         result = self._result(ending)
+        self._state = msgspec.structs.replace(self._state, reason=ending.reason)
         self._write_state(ending.outcome)
         self._tell("ended")
         return result
@@ -232,6 +233,9 @@ class Supervisor:
                 case Running(epoch_ns):
                     self._state = msgspec.structs.replace(self._state, epoch_ns=epoch_ns)
                     self._started()
+                case Signs(unwell):
+                    self._state = msgspec.structs.replace(self._state, unwell=unwell)
+                    self._write_state(self._state.state)
                 case Over("ended", reason):
                     self._hub_done = True
                     self._conclude("ended", reason)

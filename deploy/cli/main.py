@@ -17,14 +17,19 @@ from bus.runfolder import RunFolderError
 from bus.world.tape import TapeError
 from deploy.cli.bench import console, irq, wake, xl
 from deploy.cli.check import check
+from deploy.cli.compose import compose
+from deploy.cli.down import down
 from deploy.cli.journal import app as journal_app
+from deploy.cli.prepare import prepare
 from deploy.cli.psci import psci
 from deploy.cli.replay import replay
 from deploy.cli.run import run
 from deploy.cli.schema import schema
+from deploy.cli.status import status
 from deploy.cli.talk import EXIT_NO_ANSWER, NoAnswer
-from deploy.cli.up import down, status, up
+from deploy.cli.up import up
 from deploy.cli.usage import PlainUsage, help_without_command
+from deploy.containers.engine import EngineError
 from deploy.loading import UsageError
 
 EXIT_USAGE: Final = 2
@@ -32,7 +37,7 @@ EXIT_USAGE: Final = 2
 CLI_USAGE_ERROR: type[Exception] = typer.BadParameter.__bases__[0]
 """Base of what the command line parser raises for options and arguments that do not fit."""
 
-BAD_INPUT = (UsageError, JournalError, TapeError, RunFolderError)
+BAD_INPUT = (UsageError, JournalError, TapeError, RunFolderError, EngineError)
 
 
 class OneLineErrors(typer.core.TyperGroup):
@@ -70,6 +75,11 @@ app.command(cls=PlainUsage, epilog="Example: torpor psci cpu-on --world live --j
     psci
 )
 app.command(cls=PlainUsage, epilog="Example: torpor schema > docs/scenario.schema.json")(schema)
+app.command(cls=PlainUsage, epilog="Example: torpor compose octo -o compose.yaml")(compose)
+app.command(
+    cls=PlainUsage,
+    epilog="Example: torpor prepare --address 172.31.77.2 --board b --runs runs --keys k",
+)(prepare)
 app.command(cls=PlainUsage, epilog="Example: torpor up --profile v11 --power gic-retained")(up)
 app.command(cls=PlainUsage, epilog="Example: torpor status --json")(status)
 app.command(cls=PlainUsage, epilog="Example: torpor down --json")(down)

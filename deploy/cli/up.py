@@ -1,9 +1,8 @@
-"""`torpor up`, `status` and `down`: the life of a board that stays up."""
+"""`torpor up`: a board that stays up, in processes of this machine or in containers."""
 
 import os
 import subprocess
 import sys
-import time
 from contextlib import suppress
 from pathlib import Path
 from typing import Annotated
@@ -12,44 +11,23 @@ import msgspec
 import typer
 from rich.console import Console
 
-from bus.client import BoardGone, BoardSilent, RefusedByBoard
-from bus.journal import JournalError, read_journal
+from bus.client import BoardGone, BoardSilent
 from bus.runfolder import RunFolder
-from deploy.boards import BoardFolder, choose, known_boards, read_folder
-from deploy.cli.bench import BoardOption
-from deploy.cli.report import deliver, report_on
+from deploy.boards import BoardFolder, choose, read_folder
 from deploy.cli.run import CurveOption, Transport, live
 from deploy.cli.talk import XEN, NoAnswer, joined, read_console
+from deploy.containers.bring_up import bring_up
+from deploy.containers.engine import IMAGE
 from deploy.daemon import Order, Word
-from deploy.loading import SEED_MAX, Overrides, UsageError, power_model, resolve
+from deploy.loading import SEED_MAX, Overrides, UsageError, power_model, standing
 from deploy.supervisor import LiveOptions
 from proto.board import Board
 from proto.codec import encode
-from proto.messages import AwaitSteps, EndScenario
+from proto.messages import AwaitSteps
 from proto.scenario import domain_ids
-from services.monitor.verdict import Judge, judge
 
 DEFAULT_SCENARIO = "board"
-ANSWER_LIMIT_S = 5.0
-"""How long an operator may take to end its scenario."""
 _ROOT = Path(__file__).resolve().parent.parent.parent
-
-
-class Listed(msgspec.Struct, frozen=True, kw_only=True):
-    """One board in `torpor status --json`; times are seconds."""
-
-    folder: str
-    state: str
-    power: str
-    scenario: str
-    platform: str
-    profile: str
-    power_model: object
-    uptime_s: float
-    board_s: float
-    journal: str
-    supervisor: int
-    processes: dict[str, int]
 
 
 def up(
@@ -69,15 +47,26 @@ def up(
     detach: Annotated[
         bool, typer.Option("--detach/--no-detach", help="Run in the background, or here.")
     ] = True,
+    compose: Annotated[
+        bool, typer.Option("--compose", help="Run each process in a container of its own.")
+    ] = False,
+    image: Annotated[str | None, typer.Option(help="Image of the containers.")] = None,
 ) -> int:
     """Start a board that stays up, and come back when Xen and the domains are up.
 
     The scenario's steps are carried out first. The board runs until `torpor down`.
     """
+    _refuse_options(
+        compose,
+        {"--transport tcp": transport is Transport.TCP, "--no-detach": not detach}
+        | {"--no-curve": curve is False},
+        {"--image": image is not None},
+    )
     model = None if power is None else power_model(power)
-    board = resolve(scenario, Overrides(platform, profile, model, seed))
-    opened = msgspec.structs.replace(board.scenario, open=True)
-    board = msgspec.structs.replace(board, scenario=opened)
+    board = standing(scenario, Overrides(platform, profile, model, seed))
+    if compose:
+        _introduce(_contain(board, run_folder, image or IMAGE, time_scale))
+        return 0
     if not detach:
         with RunFolder(run_folder) as folder:
             options = LiveOptions(
@@ -97,43 +86,22 @@ def up(
     return 0
 
 
-def status(
-    json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
-) -> int:
-    """List the boards that run here: power LED, time, profile, processes."""
-    listed = [_listed(found) for found in known_boards()]
-    if json:
-        sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(listed), indent=2) + b"\n")
-        sys.stdout.buffer.flush()
-        return 0
-    if not listed:
-        typer.echo("no board runs here; start one with `torpor up`")
-    for entry in listed:
-        _show(entry)
-    return 0
+def _refuse_options(compose: bool, local: dict[str, bool], contained: dict[str, bool]) -> None:
+    """An option that would be ignored is a mistake worth telling."""
+    for name in (option for option, given in local.items() if compose and given):
+        raise UsageError(f"{name} has no meaning with --compose; leave it out")
+    for name in (option for option, given in contained.items() if given and not compose):
+        raise UsageError(f"{name} has no meaning without --compose; leave it out")
 
 
-def down(
-    board: BoardOption = None,
-    json: Annotated[bool, typer.Option("--json", help="Print the report as JSON.")] = False,
-) -> int:
-    """End a board and judge its journal; the exit code is that of the verdict."""
-    found = choose(board)
-    trouble = ""
-    if found.is_dead:
-        trouble = "died: the board's processes were killed"
-        found.note_dead()
-    elif found.is_up:
-        trouble = _end(found)
-    else:
-        raise UsageError(
-            f"{found.name} is down already ({found.state.state}); "
-            f"`torpor check {found.journal}` judges it"
-        )
-    return _judge(found, trouble, json)
-
-
-# -- up
+def _contain(board: Board, where: Path | None, image: str, time_scale: float) -> BoardFolder:
+    """Start the board's containers; what goes wrong on the way is one line."""
+    try:
+        return bring_up(board, where, image, time_scale)
+    except (BoardGone, BoardSilent) as error:
+        raise NoAnswer(f"the board did not come up: {error}") from error
+    except KeyboardInterrupt as error:
+        raise NoAnswer("interrupted: the board has been taken down again") from error
 
 
 def _start(order: Order) -> BoardFolder:
@@ -229,80 +197,3 @@ def _model(board: Board) -> str:
     if isinstance(model, str):
         return model
     return ",".join(f"{block}={retention.value}" for block, retention in model.items())
-
-
-# -- status
-
-
-def _listed(found: BoardFolder) -> Listed:
-    board, state = found.board, found.state
-    dead = not found.is_up
-    return Listed(
-        folder=found.name,
-        state="dead" if dead else state.state,
-        power="unknown" if dead else _power(found),
-        scenario=board.scenario.name,
-        platform=board.platform.name,
-        profile=board.profile.name,
-        power_model=board.scenario.power_model,
-        uptime_s=0.0 if dead else round(time.time() - state.started_s, 1),
-        board_s=0.0 if dead else round(found.board_s, 1),
-        journal=state.journal,
-        supervisor=state.supervisor,
-        processes={} if dead else state.pids,
-    )
-
-
-def _power(found: BoardFolder) -> str:
-    """What its LED shows; a board that does not answer is listed all the same."""
-    try:
-        with joined(found) as client:
-            return read_console(found, client, XEN, -1).power
-    except (NoAnswer, UsageError):
-        return "unknown"
-
-
-def _show(entry: Listed) -> None:
-    if entry.state == "dead":
-        typer.echo(f"{entry.folder}: dead: its processes were killed, and left nothing running")
-        typer.echo(f"  `torpor down --board {entry.folder}` judges what it left")
-        return
-    typer.echo(
-        f"{entry.folder}: {entry.state}, power LED {entry.power}, up {entry.uptime_s} s, "
-        f"board time {entry.board_s} s"
-    )
-    typer.echo(f"  scenario {entry.scenario}, platform {entry.platform}, profile {entry.profile}")
-    pids = "  ".join(f"{name} {pid}" for name, pid in entry.processes.items())
-    typer.echo(f"  supervisor {entry.supervisor}  {pids}")
-
-
-# -- down
-
-
-def _end(found: BoardFolder) -> str:
-    """End the scenario as a person at the bench would, else by force; says what went wrong."""
-    try:
-        with found.join() as client:
-            client.ask(EndScenario(client.tx), ANSWER_LIMIT_S)
-        found.terminate()  # It was refused: the board is not up yet.
-    except BoardGone:
-        pass  # As asked.
-    except (BoardSilent, RefusedByBoard):
-        found.terminate()
-    if not found.wait_for_end():
-        pid = found.state.supervisor
-        raise NoAnswer(f"{found.name} does not go down; kill its supervisor, process {pid}")
-    ended = read_folder(found.path)
-    outcome = "killed" if ended is None else ended.state.state
-    return "" if outcome == "ended" else f"{outcome} while it was up"
-
-
-def _judge(found: BoardFolder, trouble: str, json: bool) -> int:
-    """The verdict of the journal so far."""
-    try:
-        verdict = judge(read_journal(found.journal), trouble, healthy=not trouble)
-    except JournalError as error:
-        verdict = Judge(found.board, "live").conclude(False, f"{trouble}; {error}", False)
-    pids = found.state.pids
-    report = report_on(found.board, "live", verdict, found.journal, pids)
-    return deliver(report, json, Console(stderr=True))

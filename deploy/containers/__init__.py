@@ -1,0 +1,1 @@
+"""A board in containers: its compose file, its image, and what is laid out before it starts."""
