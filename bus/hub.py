@@ -36,6 +36,7 @@ from bus.vitals import TEXTS, Sign, Vitals
 from proto.codec import Undecodable, encode
 from proto.ids import CLIENT, HUB, BoardNs, Incarnation, NodeId, client_node
 from proto.messages import VERSION
+from proto.permissions import Rules, permits
 from proto.traces import ScenarioEnded
 from proto.turn import Envelope, MessageId, Received, Send, Trace, Turn
 
@@ -90,8 +91,8 @@ class Plan:
     """The nodes that clients may send to; without any, no client is taken in."""
     ring: Keyring | None = None
     """Whose keys are whose; without it anybody who knows the token may say to be anybody."""
-    may_send: Callable[[NodeId, NodeId], Container[type]] | None = None
-    """The types of message that one node may send to another; without it all may send all."""
+    may_send: Callable[[NodeId, NodeId], Rules] | None = None
+    """What one node may send to another; without it all may send all."""
 
 
 @dataclass(slots=True, eq=False)
@@ -121,7 +122,7 @@ class _Origin:
     peer: _Peer
     number: int = 0
     seq: int = 0
-    may: dict[NodeId, Container[type]] = field(default_factory=dict)
+    may: dict[NodeId, Rules] = field(default_factory=dict)
     """What it may send to whom, as far as it has sent."""
 
 
@@ -361,7 +362,7 @@ class Hub:
         may = origin.may.get(dst)
         if may is None:
             may = origin.may[dst] = self._plan.may_send(src, dst)
-        if type(envelope.body) in may:
+        if permits(may, envelope.body):
             return True
         text = f"it may not send {type(envelope.body).__name__} to {dst}"
         self._note_refusal(src, text)

@@ -43,6 +43,7 @@ from proto.board import Board
 from proto.codec import Undecodable
 from proto.ids import OPERATOR, NodeId
 from proto.node import Node
+from proto.permissions import permissions
 
 EXIT_FAULT = 70
 """A node raised, or was sent what it cannot decode: a fault of the code, not of the host."""
@@ -141,6 +142,7 @@ def _interconnect(
         session.queue_limit,
         (OPERATOR,) if board.scenario.open else (),
         session.ring,
+        permissions(board),
     )
     unattended = control_fd == NOBODY
     overseer: Overseer = (

@@ -11,6 +11,7 @@ from bus.world.tape import Tape
 from deploy.composition import build_nodes
 from proto.board import Board
 from proto.ids import HUB
+from proto.permissions import permissions
 from proto.turn import Turn
 from proto.units import MS
 
@@ -62,7 +63,11 @@ def run_sim(
                 on_turn(turn)
 
         world = World(
-            build_nodes(board), board.platform.latencies, strategy or RandomStrategy(seed), record
+            build_nodes(board),
+            board.platform.latencies,
+            strategy or RandomStrategy(seed),
+            record,
+            permissions(board),
         )
         try:
             outcome = world.run(board.scenario.time_limit_ms * MS)

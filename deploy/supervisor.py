@@ -153,6 +153,11 @@ class Supervisor:
         """Process name to pid, as far as started."""
         return self._children.pids
 
+    @property
+    def endpoint(self) -> str:
+        """Where the hub listens for turns, once it does."""
+        return self._state.endpoint
+
     def interrupt(self) -> None:
         """End the run early; may be called from any thread."""
         self._conclude("interrupted", "interrupted")

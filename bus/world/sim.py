@@ -14,6 +14,7 @@ from typing import NamedTuple
 from bus.world.strategies import Diverged, Strategy
 from proto.ids import BoardNs, Incarnation, NodeId
 from proto.node import Node, ProtocolError
+from proto.permissions import Rules, permits
 from proto.platform import Latencies
 from proto.traces import ScenarioEnded
 from proto.turn import (
@@ -61,6 +62,7 @@ class World:
     """Runs nodes until the scenario ends, nothing is left to happen, or board time runs out.
 
     `record` receives every turn in the order of delivery. `choices` holds the strategy's answers.
+    With `may_send`, a node that sends what it may not is at fault.
     """
 
     def __init__(
@@ -69,6 +71,7 @@ class World:
         latencies: Latencies,
         strategy: Strategy,
         record: Callable[[Turn], None],
+        may_send: Callable[[NodeId, NodeId], Rules] | None = None,
     ) -> None:
         self.now = 0
         self.ended: ScenarioEnded | None = None
@@ -78,6 +81,8 @@ class World:
         self._ranges: dict[type, tuple[int, int]] = {}
         self._strategy = strategy
         self._record = record
+        self._may_send = may_send
+        self._rules: dict[tuple[NodeId, NodeId], Rules] = {}
         self._queue: list[Event] = []
         self._order = 0
         self._timers: dict[tuple[NodeId, str], int] = {}
@@ -231,6 +236,12 @@ class World:
         dst, body = send.dst, send.body
         if dst not in self._nodes:
             raise ProtocolError(f"{src} sends {type(body).__name__} to {dst}, which does not exist")
+        if self._may_send is not None:
+            rules = self._rules.get((src, dst))
+            if rules is None:
+                rules = self._rules[src, dst] = self._may_send(src, dst)
+            if not permits(rules, body):
+                raise ProtocolError(f"{src} may not send {type(body).__name__} to {dst}")
         limits = self._ranges.get(type(body))
         if limits is None:
             limits = self._ranges[type(body)] = getattr(self._latencies, body.link)

@@ -1,6 +1,6 @@
 """A hub with two processes and no sockets."""
 
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bus.frames import Deliver, Go, Hello, Unreachable, decode_to_host
@@ -14,6 +14,7 @@ from proto.codec import encode
 from proto.ids import DRAM, BoardNs, Incarnation, NodeId
 from proto.messages import VERSION, Load, Reply
 from proto.node import ProtocolError
+from proto.permissions import Rules
 from proto.turn import Effect, Envelope, MessageId, Received, Send, SetTimer, Start, Turn
 
 PE0, PE1 = NodeId("pe0"), NodeId("pe1")
@@ -47,7 +48,7 @@ class Bench:
         board: Board,
         clients_reach: tuple[NodeId, ...] = (),
         ring: Keyring | None = None,
-        may_send: Callable[[NodeId, NodeId], Container[type]] | None = None,
+        may_send: Callable[[NodeId, NodeId], Rules] | None = None,
     ) -> None:
         self.path = folder / "journal"
         self.now = 0

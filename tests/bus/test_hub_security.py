@@ -16,6 +16,7 @@ from proto.board import Board
 from proto.codec import encode
 from proto.ids import NodeId
 from proto.messages import Load, Reply
+from proto.permissions import Rules
 from proto.turn import Send
 
 RING = Keyring(hub="h", processes={"left": "l", "right": "r"}, client="c")
@@ -97,21 +98,22 @@ def test_a_turn_of_somebody_elses_node_ends_the_run(bench: Bench) -> None:
 
 def test_what_may_not_be_sent_is_refused_and_the_run_goes_on(tmp_path: Path, board: Board) -> None:
     """It is counted and journalled; what is allowed passes, in the same turn too."""
-    allowed = {(PE0, PE1): frozenset({Load})}
+    allowed: dict[tuple[NodeId, NodeId], Rules] = {(PE0, PE1): {Load: lambda body: body.tx < 9}}
 
-    def may_send(src: NodeId, dst: NodeId) -> frozenset[type]:
-        return allowed.get((src, dst), frozenset())
+    def may_send(src: NodeId, dst: NodeId) -> Rules:
+        return allowed.get((src, dst), {})
 
     bench = Bench(tmp_path, board, may_send=may_send).go()
     bench.turn(LEFT, turn(PE0, 0, Send(PE1, Reply(1)), Send(PE1, Load(2, 8))))
     bench.turn(RIGHT, turn(PE1, 0, Send(PE0, Load(1, 8))))
-    bench.turn(LEFT, turn(PE0, 1, seq=2))
+    bench.turn(LEFT, turn(PE0, 1, Send(PE1, Load(9, 8)), seq=2))
 
     assert [envelope.body for envelope in bench.delivered(RIGHT)] == [Load(2, 8)]
     assert bench.delivered(LEFT) == []
     assert texts(bench, "unauthorised") == [
         ("pe0", "it may not send Reply to pe1"),
         ("pe1", "it may not send Load to pe0"),
+        ("pe0", "it may not send Load to pe1"),
     ]
     assert bench.hub.over is None
     bench.journal.close()

@@ -1,0 +1,119 @@
+"""Permissions: every wire of the board is there, and no other."""
+
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from deploy.composition import build_nodes
+from deploy.loading import Overrides, resolve
+from proto import messages as m
+from proto.gic import PPI_HYP_TIMER, PPI_MAINTENANCE, PPI_VIRT_TIMER
+from proto.ids import NodeId
+from proto.messages import AtomicOp, Body
+from proto.permissions import BARE, TABLE, number, permissions, permits, role
+from proto.platform import RTC_SPI, SHARED_INFO, SHARED_SIZE, TTY_SPI, XENSTORE
+
+BOARD = resolve("seed", Overrides())
+RULES = permissions(BOARD)
+NODES = sorted(build_nodes(BOARD))
+
+
+def may(sender: str, body: object, receiver: str) -> bool:
+    """Whether a message may be sent on a board of four PEs and three domains."""
+    return permits(RULES(NodeId(sender), NodeId(receiver)), body)
+
+
+def test_every_message_has_a_wire() -> None:
+    """And no row names what is no message."""
+    named = {kind for row in TABLE + BARE for kind in row.types}
+    assert named == set(get_args(Body))
+
+
+def test_every_node_has_a_role() -> None:
+    """A name that is no node's has none, and may nothing."""
+    assert all(role(node) for node in NODES)
+    for name in ("hub", "pe", "pe0x", "el3.dom1", "dom", "client", "", "xpe0"):
+        assert role(NodeId(name)) == ""
+        assert not RULES(NodeId(name), NodeId("scp"))
+
+
+@pytest.mark.parametrize(
+    ("sender", "body", "receiver"),
+    [
+        ("pe2", m.Smc(1, 0, (0, 0, 0)), "el3.pe2"),
+        ("el3.pe2", m.PowerOn(1, 3), "scp"),
+        ("el3.pe2", m.PowerOff(2), "scp"),
+        ("scp", m.Rail(True), "pe3"),
+        ("rtc", m.Wire(RTC_SPI, True), "gicd"),
+        ("rtc", m.WakeLine(RTC_SPI, True), "scp"),
+        ("tty1", m.Wire(TTY_SPI + 1, True), "gicd"),
+        ("pe1", m.Wire(PPI_HYP_TIMER, True, 1), "gicd"),
+        ("dom1", m.Wire(PPI_VIRT_TIMER, True, 3), "gicd"),
+        ("dom1", m.Wire(PPI_MAINTENANCE, True, 0), "gicd"),
+        ("dom1", m.VirtualDeactivate(0, 27), "gicd"),
+        ("dom0", m.RegRead(1, 0, 4), "rtc"),
+        ("el3.pe0", m.RegWrite(1, 0, 0, 4, False, True), "gicd"),
+        ("client7", m.EndScenario(1), "operator"),
+        ("operator", m.OperateResult(1, True), "client7"),
+        ("dom1", m.Atomic(1, AtomicOp.SWAP, SHARED_INFO + SHARED_SIZE, 0), "dram"),
+        ("dom0", m.Atomic(1, AtomicOp.SWAP, XENSTORE + 2 * SHARED_SIZE, 0), "dram"),
+    ],
+)
+def test_what_hardware_does_is_allowed(sender: str, body: object, receiver: str) -> None:
+    """A sample; that nothing else is missing is shown by every run in the simulator."""
+    assert may(sender, body, receiver)
+
+
+@pytest.mark.parametrize(
+    ("sender", "body", "receiver"),
+    [
+        ("pe2", m.Smc(1, 0, (0, 0, 0)), "el3.pe1"),
+        ("dom1", m.Smc(1, 0, (0, 0, 0)), "el3.pe1"),
+        ("dom1", m.PowerOn(1, 3), "scp"),
+        ("pe0", m.PowerOn(1, 3), "scp"),
+        ("el3.pe2", m.PowerOff(1), "scp"),
+        ("el3.pe2", m.SystemSleep(0, ()), "scp"),
+        ("dom1", m.Rail(False), "pe0"),
+        ("operator", m.Rail(False), "pe0"),
+        ("dom1", m.WakeLine(RTC_SPI, True), "scp"),
+        ("tty1", m.WakeLine(RTC_SPI, True), "scp"),
+        ("uart", m.WakeLine(33, True), "scp"),
+        ("dom1", m.Wire(RTC_SPI, True), "gicd"),
+        ("dom1", m.Wire(PPI_HYP_TIMER, True, 0), "gicd"),
+        ("pe1", m.Wire(PPI_HYP_TIMER, True, 0), "gicd"),
+        ("tty1", m.Wire(TTY_SPI, True), "gicd"),
+        ("dom1", m.RegWrite(1, 0xF00, 0, 4), "gicd"),
+        ("pe1", m.RegWrite(1, 0, 0, 4, False, True), "gicd"),
+        ("dom1", m.Store(1, 0x4000_0000, 0), "dram"),
+        ("dom1", m.FifoRead(1, 0), "tty0"),
+        ("dom1", m.RegRead(1, 0, 4), "rtc"),
+        ("dom1", m.VcpuKick(0, 0), "dom2"),
+        ("dom1", m.Atomic(1, AtomicOp.SWAP, 0x4000_0000, 0), "dram"),
+        ("dom1", m.Atomic(1, AtomicOp.SWAP, SHARED_INFO, 0), "dram"),
+        ("dom1", m.Atomic(1, AtomicOp.SWAP, XENSTORE + 2 * SHARED_SIZE, 0), "dram"),
+        ("dom0", m.Atomic(1, AtomicOp.ADD, SHARED_INFO, 0), "dram"),
+        ("client1", m.SerialInput("halt"), "tty0"),
+        ("client1", m.OperateResult(1, True), "operator"),
+        ("operator", m.BareCall(1, (), False), "pe0"),
+    ],
+)
+def test_what_no_hardware_does_is_forbidden(sender: str, body: object, receiver: str) -> None:
+    """Forged power, interrupts, wake-ups, stores and calls."""
+    assert not may(sender, body, receiver)
+
+
+@given(st.sampled_from(NODES), st.sampled_from(NODES))
+def test_a_node_may_what_a_row_says_and_nothing_else(sender: str, receiver: str) -> None:
+    """Looked up the slow way."""
+    expected = {
+        kind
+        for row in TABLE
+        for kind in row.types
+        if row.sender == role(NodeId(sender))
+        and row.receiver == role(NodeId(receiver))
+        and (not row.own or number(NodeId(sender)) == number(NodeId(receiver)))
+    }
+    rules: Any = RULES(NodeId(sender), NodeId(receiver))
+    assert set(rules) == expected
