@@ -21,14 +21,15 @@ $(STAMP): pyproject.toml
 run: setup ## suspend and resume a 4-PE board on real processes, and show it
 	$(BIN)/torpor run deploy/scenarios/seed.yaml
 
-test: setup ## all tests, in parallel
-	$(BIN)/pytest -n 2
+test: setup ## all tests, in parallel; boards in containers last, one at a time
+	$(BIN)/pytest -n 2 --ignore=tests/compose
+	tests/compose/run.sh $(BIN)/pytest
 
 check: setup ## lint, types and the fast tests, under a minute
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 -m 'not sim and not live'
+	$(BIN)/pytest -n 2 -m 'not sim and not live' --ignore=tests/compose
 
 bench: setup ## measure the bus, the simulator and the cycle
 	$(BIN)/python -m benchmarks

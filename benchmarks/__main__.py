@@ -9,6 +9,8 @@ from benchmarks import bench_bus, bench_live, bench_sim
 
 AIMS = {
     "hub_to_relay_ratio": "at most 1.25",
+    "curve_call_ratio": "at most 1.15",
+    "curve_cycle_ratio": "at most 1.15",
     "hub_turns_per_s": "15,000",
     "sim board messages/s": "100,000",
 }

@@ -18,14 +18,16 @@ from statistics import median
 import zmq
 
 from bus.clock import BoardClock
+from bus.gate import Gate
 from bus.host import FIRST_LIFE, Host, Identity
 from bus.hub import Plan
 from bus.interconnect import Control, Interconnect
 from bus.journal import Header, JournalWriter, read_journal
-from bus.link import Termination
+from bus.keys import Credentials, make_keys
+from bus.link import Lock, Termination, new_keys
 from bus.runner import Runner
 from proto.board import Board
-from proto.ids import DRAM, BoardNs, NodeId
+from proto.ids import DRAM, HUB, BoardNs, NodeId
 from proto.messages import Load, Reply
 from proto.node import Node
 from proto.platform import Platform
@@ -97,6 +99,7 @@ def run() -> dict[str, float]:
         ("direct", _direct_us),
         ("relay", _relay_us),
         ("hub", lambda: _through_hub(_pair("a", 1, ROUNDS))[0]),
+        ("curve", lambda: _through_hub(_pair("a", 1, ROUNDS), curve=True)[0]),
         ("dram", lambda: _through_hub({"a": [Client("a", DRAM, 1, ROUNDS)]})[0]),
     )
     rounds = [{name: measure() for name, measure in kinds} for _ in range(REPEATS)]
@@ -109,8 +112,10 @@ def run() -> dict[str, float]:
         "direct_round_trip_us": of["direct"],
         "relay_round_trip_us": of["relay"],
         "hub_round_trip_us": of["hub"],
+        "hub_curve_round_trip_us": of["curve"],
         "dram_round_trip_us": of["dram"],
         "hub_to_relay_ratio": median(taken["hub"] / taken["relay"] for taken in rounds),
+        "curve_call_ratio": median(taken["curve"] / taken["hub"] for taken in rounds),
         "hub_to_direct_ratio": median(taken["hub"] / taken["direct"] for taken in rounds),
         "hub_turns_per_s": turns_per_s,
         "hub_turns_per_cpu_s": turns_per_cpu_s,
@@ -124,14 +129,20 @@ def _pair(prefix: str, window: int, rounds: int) -> dict[str, list[Node]]:
     return {f"{prefix}client": [client], f"{prefix}server": [server]}
 
 
-def _through_hub(processes: dict[str, list[Node]]) -> tuple[float, float, float]:
+def _through_hub(
+    processes: dict[str, list[Node]], curve: bool = False
+) -> tuple[float, float, float]:
     """Microseconds per round of the first client, turns per second, and per CPU second."""
     board = _board()
+    ring, private = make_keys(processes, new_keys)
+    lock = Lock(private[HUB], Gate(ring)) if curve else None
     hosted = {name: tuple(node.id for node in nodes) for name, nodes in processes.items()}
     with tempfile.TemporaryDirectory() as folder, ExitStack() as stack:
         endpoints = (f"ipc://{folder}/hub.sock", f"ipc://{folder}/pulse.sock")
         for name, nodes in processes.items():
-            child = _FORK.Process(target=_host, args=(name, nodes, endpoints, board.composition))
+            credentials = Credentials(private[name], ring.hub) if curve else None
+            identity = Identity(name, board.composition, TOKEN, credentials=credentials)
+            child = _FORK.Process(target=_host, args=(identity, nodes, endpoints))
             child.start()
             stack.callback(child.join)
             stack.callback(child.terminate)
@@ -141,12 +152,13 @@ def _through_hub(processes: dict[str, list[Node]]) -> tuple[float, float, float]
         path = Path(folder) / "journal"
         header = Header(world="live", seed=0, composition=board.composition, board=board)
         interconnect = Interconnect(
-            Plan(hosted, board.composition, TOKEN),
+            Plan(hosted, board.composition, TOKEN, ring=ring if curve else None),
             endpoints,
             JournalWriter(path, header),
             Runner({DRAM: Server(DRAM)}, FIRST_LIFE, "0"),
             BoardClock(1.0),
             Control(theirs),
+            lock=lock,
         )
         cpu_s = _cpu_s()
         interconnect.run()
@@ -157,10 +169,9 @@ def _through_hub(processes: dict[str, list[Node]]) -> tuple[float, float, float]
     return elapsed_s / rounds * 1e6, len(turns) / elapsed_s, len(turns) / cpu_s
 
 
-def _host(name: str, nodes: list[Node], endpoints: tuple[str, str], composition: str) -> None:
+def _host(identity: Identity, nodes: list[Node], endpoints: tuple[str, str]) -> None:
     termination = Termination()
     termination.install()
-    identity = Identity(name, composition, TOKEN)
     Host(identity, {node.id: node for node in nodes}, endpoints, 0, termination=termination).run()
 
 

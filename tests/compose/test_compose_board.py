@@ -76,7 +76,7 @@ def test_every_command_works_as_on_a_local_board(bench: Bench) -> None:
 
     assert "PM: suspend entry" in asleep
     assert report["verdict"] == "pass"
-    assert report["outcomes"] == ["slept"]
+    assert [attempt["outcome"] for attempt in report["attempts"]] == ["slept"]
     assert bench.engine.containers("-a") == []
     assert bench.status() == []
 
