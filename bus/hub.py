@@ -360,6 +360,8 @@ class Hub:
             return True
         src, dst = envelope.id.src, envelope.dst
         may = origin.may.get(dst)
+        if may is None and dst not in self._origins:
+            return True  # It goes nowhere, which stops the run.
         if may is None:
             may = origin.may[dst] = self._plan.may_send(src, dst)
         if permits(may, envelope.body):

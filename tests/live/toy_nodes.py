@@ -1,6 +1,6 @@
 """Toy nodes for live tests; the scenario's name says how they behave.
 
-`pe0` sends loads to `pe1` and to `dram`, and ends the scenario after `ROUNDS` answers of each.
+`pe0` sends requests to `pe1` and loads to `dram`, and ends the scenario after `ROUNDS` answers of each.
 """
 
 import os
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 
 from proto.board import Board
 from proto.ids import DRAM, BoardNs, NodeId
-from proto.messages import Load, Reply
+from proto.messages import Load, Reply, TlbInvalidate
 from proto.node import Node, ProtocolError
 from proto.platform import Platform
 from proto.scenario import DomainSpec, Profile, Role, Scenario
@@ -57,7 +57,7 @@ def build_node(board: Board, node: NodeId) -> Node:
 
 
 class Answerer:
-    """Answers loads."""
+    """Answers requests."""
 
     def __init__(self, node: NodeId, behaviour: str) -> None:
         self.id = node
@@ -70,8 +70,10 @@ class Answerer:
         return []
 
     def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
-        assert isinstance(envelope.body, Load)
+        assert isinstance(envelope.body, Load | TlbInvalidate)
         self.count += 1
+        if self.count == ROUNDS // 2 and self.id == PE1 and self.behaviour == "stuck":
+            input_that_never_comes()
         if self.count == ROUNDS // 2 and self.id == PE1 and self.behaviour == "protocol-error":
             raise ProtocolError("half way is\nfar enough")
         if self.id == DRAM and self.behaviour == "hub-fault":
@@ -97,7 +99,7 @@ class Caller:
     def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
         assert isinstance(envelope.body, Reply)
         self.answers[envelope.id.src] += 1
-        if self.behaviour != "endless" and min(self.answers.values()) == ROUNDS:
+        if self.behaviour not in ("endless", "stuck") and min(self.answers.values()) == ROUNDS:
             return [Trace(ScenarioEnded("done"))]
         return []
 
@@ -106,10 +108,10 @@ class Caller:
         if self.behaviour == "misaddressed":
             return [Send(NodeId("nobody"), Load(0, 0))]
         if self.behaviour == "ill-typed":
-            return [Send(PE1, Load(0, "not a number"))]  # type: ignore[arg-type]  # on purpose
+            return [Send(PE1, TlbInvalidate("not a number"))]  # type: ignore[arg-type]  # on purpose
         if self.behaviour == "deaf":
-            return [again, *(Send(PE1, Load(0, 0)) for _ in range(200))]
-        return [again, Send(PE1, Load(0, 0)), Send(DRAM, Load(0, 0))]
+            return [again, *(Send(PE1, TlbInvalidate(0)) for _ in range(200))]
+        return [again, Send(PE1, TlbInvalidate(0)), Send(DRAM, Load(0, 0))]
 
 
 def input_that_never_comes() -> None:
