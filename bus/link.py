@@ -44,13 +44,10 @@ UNANSWERED_MS = 10_000
 """How long the host of a peer may leave data unacknowledged (tcp) before the connection is lost."""
 
 PULSE_MS = 500
-"""Time between two beats of a pulse."""
+"""Time between two beats of a pulse, asked for by libzmq's thread at the hub."""
 
 PULSE_LOST_MS = 2000
-"""A pulse that misses for longer is lost; the other end then closes its connection."""
-
-PATIENCE_MS = 1 << 30
-"""How long a process waits for the hub's beats: its pulse is for the hub to feel, not for it."""
+"""A pulse that is not answered for longer is lost: its connection is closed until it is back."""
 
 
 CURVE_BYTES = 64
@@ -195,6 +192,8 @@ class HubLink(_Link):
     ) -> None:
         super().__init__(zmq.ROUTER, limits, termination)
         self._pulse = self._bounded(zmq.ROUTER)
+        self._pulse.setsockopt(zmq.HEARTBEAT_IVL, PULSE_MS)
+        self._pulse.setsockopt(zmq.HEARTBEAT_TIMEOUT, PULSE_LOST_MS)
         self._authenticator: ThreadAuthenticator | None = None
         self._monitor: zmq.Socket[bytes] = self._socket.get_monitor_socket(
             zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
@@ -308,9 +307,6 @@ class HostLink(_Link):
                 self.pulse_id = b"pulse" + secrets.token_bytes(16)
                 self._pulse = self._bounded(zmq.DEALER)
                 self._pulse.setsockopt(zmq.ROUTING_ID, self.pulse_id)
-                self._pulse.setsockopt(zmq.HEARTBEAT_IVL, PULSE_MS)
-                self._pulse.setsockopt(zmq.HEARTBEAT_TTL, PULSE_LOST_MS)
-                self._pulse.setsockopt(zmq.HEARTBEAT_TIMEOUT, PATIENCE_MS)
                 self._connect(self._pulse, pulse, credentials)
         except LinkError:
             self.close()
