@@ -2,7 +2,8 @@
 # Builds the image of a board: `make image`, or `deploy/image.sh [NAME]` (torpor:latest).
 #
 # The base is the official slim Python image. Where no image registry can be reached, it is made of
-# Debian packages instead (debootstrap, as root), and the wheels are fetched with the host's pip.
+# Debian packages instead (debootstrap, as root). The wheels are fetched with the host's pip, which
+# knows the way to a package index; where it has none that fit, the image's own pip asks PyPI.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
@@ -16,6 +17,18 @@ export DOCKER_BUILDKIT=0
 fail() {
   echo "image: $1" >&2
   exit 2
+}
+
+# Runs a command; what it says is of interest only if it fails.
+quietly() {
+  local log
+  log=$(mktemp)
+  if ! "$@" >"$log" 2>&1; then
+    tail -n 20 "$log" >&2
+    rm -f "$log"
+    return 1
+  fi
+  rm -f "$log"
 }
 
 # Where this machine gets its Debian packages from.
@@ -43,28 +56,32 @@ base_of_packages() {
   tar -C "$root" -c . | docker import --change 'CMD ["python3"]' - "$FALLBACK" >/dev/null
 }
 
+# Wheels for the image: only a Linux of the engine's own kind finds those that fit.
 wheels_of_host() {
-  rm -rf build/wheels
-  mkdir -p build/wheels
-  "$PYTHON" -m pip wheel --quiet --no-deps --wheel-dir build/wheels .
-  "$PYTHON" -m pip download --quiet --only-binary=:all: --python-version 3.11 \
-    --dest build/wheels --find-links build/wheels torpor
+  [ "$(uname -s)" = Linux ] &&
+    quietly "$PYTHON" -m pip wheel --no-deps --wheel-dir build/wheels . &&
+    quietly "$PYTHON" -m pip download --only-binary=:all: --python-version 3.11 \
+      --dest build/wheels --find-links build/wheels torpor
 }
 
 docker version >/dev/null 2>&1 || fail "no Docker engine answers; start one, or set DOCKER_HOST"
 BASE=$OFFICIAL
-NETWORK=default
-if docker image inspect "$OFFICIAL" >/dev/null 2>&1 || docker pull --quiet "$OFFICIAL" >/dev/null 2>&1; then
-  rm -rf build/wheels
-else
+if ! docker image inspect "$OFFICIAL" >/dev/null 2>&1 && ! docker pull --quiet "$OFFICIAL" >/dev/null 2>&1; then
   BASE=$FALLBACK
-  NETWORK=none
   if ! docker image inspect "$FALLBACK" >/dev/null 2>&1; then
     echo "image: no image registry can be reached; making a base of Debian packages"
     base_of_packages
   fi
-  wheels_of_host
 fi
-docker build --quiet --network "$NETWORK" --build-arg "BASE=$BASE" --file deploy/Dockerfile \
-  --tag "$IMAGE" . >/dev/null
-echo "image: $IMAGE on $BASE, $(docker image inspect --format '{{.Size}}' "$IMAGE" | awk '{printf "%d MB", $1 / 1000000}')"
+rm -rf build # A build that is begun anew takes nothing of what is gone.
+mkdir -p build/wheels
+NETWORK=none
+if ! wheels_of_host; then
+  echo "image: no wheels from this machine's pip; the image's own asks PyPI"
+  rm -rf build/wheels
+  NETWORK=host # A proxy of this machine may be on loopback.
+fi
+quietly docker build --network "$NETWORK" --build-arg "BASE=$BASE" --file deploy/Dockerfile \
+  --tag "$IMAGE" . || fail "the build failed"
+size=$(docker image inspect --format '{{.Size}}' "$IMAGE")
+echo "image: $IMAGE on $BASE, $((size / 1000000)) MB, in $SECONDS s"

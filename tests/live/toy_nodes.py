@@ -1,6 +1,7 @@
 """Toy nodes for live tests; the scenario's name says how they behave.
 
-`pe0` sends requests to `pe1` and loads to `dram`, and ends the scenario after `ROUNDS` answers of each.
+`pe0` sends requests to `pe1` and loads to `dram`, and ends the scenario after `ROUNDS` answers of
+each.
 """
 
 import os
