@@ -31,6 +31,7 @@ from bus.frames import (
 from bus.gate import Gate
 from bus.journal import HubEvent, HubEventKind, JournalWriter
 from bus.keys import Keyring
+from bus.refusals import Refusals
 from bus.runner import NodeCrash, Runner
 from bus.vitals import TEXTS, Sign, Vitals
 from proto.codec import Undecodable, encode
@@ -39,12 +40,6 @@ from proto.messages import VERSION
 from proto.permissions import Rules, permits
 from proto.traces import ScenarioEnded
 from proto.turn import Envelope, MessageId, Received, Send, Trace, Turn
-
-REFUSALS_JOURNALLED = 100
-"""Refusals that get a record of their own; all are counted."""
-
-TURNED_AWAY_MAX = 1024
-"""Refused connections that are remembered, so that nothing more of theirs is read."""
 
 CLIENT_FRAMES = 500
 """Frames that a client may send in a beat; one that sends more is dropped."""
@@ -158,8 +153,7 @@ class Hub:
         self._processes: dict[str, _Peer] = {}
         self._clients: dict[NodeId, _Peer] = {}
         self._client_count = 0
-        self._turned_away: dict[bytes, None] = {}
-        self._refusals = 0
+        self.refusals = Refusals(self._note_refused)
         self._go = Go(0, 1.0)
         self._origins = {node: _Origin(self._here) for node in local.nodes}
 
@@ -243,7 +237,7 @@ class Hub:
             refused += self._gate.take_refusals()
         for (who, reason), count in refused.items():
             if count:
-                self._note_refusal(who, reason if count == 1 else f"{reason}, {count} times", count)
+                self.refusals.add(who, reason, count)
 
     # -- frames in
 
@@ -367,7 +361,7 @@ class Hub:
         if permits(may, envelope.body):
             return True
         text = f"it may not send {type(envelope.body).__name__} to {dst}"
-        self._note_refusal(src, text)
+        self.refusals.add(src, text)
         return False
 
     def _route(self, envelope: Envelope) -> None:
@@ -428,8 +422,7 @@ class Hub:
     # -- hellos and strangers
 
     def _greet(self, connection: bytes, data: bytes, key: str) -> None:
-        if connection in self._turned_away:
-            self.counts["unauthorised"] += 1
+        if self.refusals.ignores(connection):
             return
         try:
             hello = decode_from_host(data)
@@ -488,23 +481,13 @@ class Hub:
         return None
 
     def _refuse(self, connection: bytes, who: str, reason: str) -> None:
-        self._note_refusal(who, reason)
-        self._turned_away[connection] = None
-        if len(self._turned_away) > TURNED_AWAY_MAX:
-            del self._turned_away[next(iter(self._turned_away))]
+        self.refusals.add(who, reason)
+        self.refusals.turn_away(connection)
         with suppress(Unreachable):  # A stranger need not wait for the answer.
             self._send(connection, encode(Refused(reason)))
 
-    def _note_refusal(self, who: str, reason: str, count: int = 1) -> None:
-        """Count refusals and journal the first ones; the last of these says so."""
-        before = self.counts["unauthorised"]
-        self.counts["unauthorised"] += count
-        self._refusals += 1
-        if self._refusals > REFUSALS_JOURNALLED:
-            return
-        if self._refusals == REFUSALS_JOURNALLED:
-            reason = f"{reason}; {before} refusals before, later ones are only counted"
-        self._journal.append(HubEvent("unauthorised", who, reason, self._now()))
+    def _note_refused(self, who: str, reason: str) -> None:
+        self._note("unauthorised", who, reason)
 
     # -- clients
 
@@ -590,9 +573,7 @@ class Hub:
     def _finish(self, over: Over) -> None:
         if self.over is None:
             self.over = over
-            if self._refusals > REFUSALS_JOURNALLED:
-                refused = f"{self.counts['unauthorised']} refusals in all"
-                self._journal.append(HubEvent("unauthorised", HUB, refused, self._now()))
+            self.refusals.close(HUB)
             self._note("end", HUB, f"{over.outcome}: {over.reason}")
             farewell = encode(Ended(over.reason))
             for peer in self._clients.values():

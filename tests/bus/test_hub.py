@@ -7,8 +7,9 @@ import pytest
 from hub_bench import LEFT, ONE, PE0, PE1, RIGHT, Bench, hello, turn
 
 from bus.frames import Crash, Go, Refused, decode_to_host
-from bus.hub import REFUSALS_JOURNALLED, Over
+from bus.hub import Over
 from bus.journal import HubEvent
+from bus.refusals import JOURNALLED
 from proto.board import Board
 from proto.codec import encode
 from proto.ids import DRAM, Incarnation, NodeId
@@ -111,7 +112,7 @@ def test_who_does_not_belong_is_refused(bench: Bench, frame: bytes, complaint: s
     assert isinstance(refusal, Refused)
     assert complaint in refusal.reason
     assert bench.hub.over is None
-    assert bench.hub.counts["unauthorised"] == 1
+    assert bench.hub.refusals.count == 1
 
 
 def test_a_second_process_of_a_name_is_refused(bench: Bench) -> None:
@@ -124,14 +125,14 @@ def test_a_second_process_of_a_name_is_refused(bench: Bench) -> None:
 
 def test_many_strangers_are_counted_without_filling_the_journal(bench: Bench) -> None:
     """Records of refusals are bounded, their count is not."""
-    for number in range(REFUSALS_JOURNALLED + 50):
+    for number in range(JOURNALLED + 50):
         bench.hub.feed(b"x%d" % number, b"junk")
 
-    assert len(bench.events()) == REFUSALS_JOURNALLED
-    assert bench.hub.counts["unauthorised"] == REFUSALS_JOURNALLED + 50
+    assert len(bench.events()) == JOURNALLED
+    assert bench.hub.refusals.count == JOURNALLED + 50
     bench.hub.stop("enough")
     last, _ = [record for record in bench.records() if isinstance(record, HubEvent)][-2:]
-    assert last.text == f"{REFUSALS_JOURNALLED + 50} refusals in all"
+    assert last.text == f"{JOURNALLED + 50} refusals in all"
 
 
 def test_nothing_more_is_read_of_a_stranger(bench: Bench) -> None:
@@ -141,7 +142,7 @@ def test_nothing_more_is_read_of_a_stranger(bench: Bench) -> None:
 
     assert len(bench.events()) == 1
     assert len(bench.sent) == 1
-    assert bench.hub.counts["unauthorised"] == 50
+    assert bench.hub.refusals.count == 50
 
 
 @pytest.mark.parametrize(

@@ -189,7 +189,7 @@ def test_a_dropped_client_is_a_stranger(bench: Bench) -> None:
     join(bench)
     bench.hub.feed(ANN, encode(Bye()))
     bench.hub.feed(ANN, encode(turn(ONE, 0)))
-    assert bench.hub.counts["unauthorised"] == 1
+    assert bench.hub.refusals.count == 1
     join(bench, BOB)
 
     assert told(bench, BOB)[-1] == Welcome(TWO, 0, 1.0)

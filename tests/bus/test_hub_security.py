@@ -132,7 +132,7 @@ def test_refusals_before_the_first_frame_are_told_at_a_beat(bench: Bench) -> Non
         ("stranger", "it has no key, 2 times"),
         ("stranger", "a key of another run, 3 times"),
     ]
-    assert bench.hub.counts["unauthorised"] == 5
+    assert bench.hub.refusals.count == 5
 
 
 def test_a_flood_from_a_process_ends_the_run(

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from bus.frames import Hello, Refused, decode_to_host
-from bus.hub import REFUSALS_JOURNALLED
 from bus.journal import HubEvent, Journal, read_journal
 from bus.keys import Credentials, KeyPair, read_key
 from bus.link import HostLink, Limits, new_keys
+from bus.refusals import JOURNALLED
 from bus.runfolder import RunFolder
 from deploy.composition import processes
 from deploy.loading import Overrides, resolve
@@ -226,7 +226,7 @@ def test_an_attack_is_refused_and_the_cycle_completes(
     for reason in ATTACKS[attack]:
         assert counted[reason] >= 1, counted
     assert "Welcome" not in attacker.told
-    assert sum(isinstance(r, HubEvent) for r in journal.records) < REFUSALS_JOURNALLED + 50
+    assert sum(isinstance(r, HubEvent) for r in journal.records) < JOURNALLED + 50
     # Nothing of the forgeries has become a turn: each node's turns are numbered without a gap.
     numbers: dict[NodeId, int] = {}
     for record in journal.records:
