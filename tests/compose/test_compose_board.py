@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import ROOT, Bench, Engine, run
+from compose_bench import ROOT, Bench, Engine, run
 
 UP_LIMIT_S = 30
 PROJECT = "plain"

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from conftest import TORPOR, Bench
+from compose_bench import TORPOR, Bench
 
 from bus.journal import HubEvent, Record, read_journal, tail_journal
 from proto.messages import PointReached
@@ -105,6 +105,14 @@ class Struck:
     def strike(self, *words: str) -> None:
         """A docker command on the container."""
         self.bench.engine.docker(*words, self.container)
+
+    @property
+    def network(self) -> str:
+        """The board's network."""
+        [name] = self.bench.engine.docker(
+            "network", "ls", "--filter", f"name={self.folder.name}", "--format", "{{.Name}}"
+        ).split()
+        return name
 
     def notes(self) -> list[tuple[str, str]]:
         """What the hub has noted, and of whom."""
@@ -213,18 +221,15 @@ def test_a_container_that_was_off_the_network_comes_back(
 ) -> None:
     """Its connection outlives the cut, and nothing is lost on it."""
     with cycle(bench, tmp_path, place) as struck:
-        [network] = bench.engine.docker(
-            "network", "ls", "--filter", f"name={struck.folder.name}", "--format", "{{.Name}}"
-        ).split()
         address = bench.engine.docker(
             "inspect",
             "--format",
             "{{range .NetworkSettings.Networks}}{{.IPAddress}}{{end}}",
             struck.container,
         ).strip()
-        struck.strike("network", "disconnect", network)
+        struck.strike("network", "disconnect", struck.network)
         unwell = seen_unwell(bench)
-        struck.strike("network", "connect", "--ip", address, network)
+        struck.strike("network", "connect", "--ip", address, struck.network)
         report = goes_on(struck)
 
     assert unwell == {place.process: "paused"}
@@ -234,10 +239,7 @@ def test_a_container_that_was_off_the_network_comes_back(
 def test_a_container_that_stays_off_the_network_ends_the_run(bench: Bench, tmp_path: Path) -> None:
     """It is told from a dead one: its pulse was gone before its connection."""
     with cycle(bench, tmp_path, PLACES[3]) as struck:
-        [network] = bench.engine.docker(
-            "network", "ls", "--filter", f"name={struck.folder.name}", "--format", "{{.Name}}"
-        ).split()
-        struck.strike("network", "disconnect", network)
+        struck.strike("network", "disconnect", struck.network)
         deadline_s = time.monotonic() + LIMIT_S
         while (entry := bench.status()[0])["state"] != "dead":
             assert time.monotonic() < deadline_s

@@ -2,7 +2,7 @@
 
 import threading
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -158,13 +158,6 @@ ATTACKS: dict[Attack, Sequence[str]] = {
     with_a_flood: ("the first frame is not a hello", "it has no key"),
 }
 """Each attack, and how the hub says that it was refused; what is cut off says nothing."""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[RunFolder]:
-    """A run folder."""
-    with RunFolder(tmp_path / "run") as folder:
-        yield folder
 
 
 def attacked(folder: RunFolder, attack: Attack, transport: str) -> tuple[LiveResult, Attacker]:

@@ -5,9 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from contextlib import suppress
-from pathlib import Path
 
 import pytest
 from toy_nodes import PROCESSES, toy_board
@@ -16,7 +14,7 @@ from bus.journal import HubEvent, JournalTail, tail_journal
 from bus.runfolder import STATE, RunFolder
 from deploy.supervisor import LiveEvent, LiveOptions, Supervisor
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("toys_on_path")]
 
 TOYS = {"build": "toy_nodes:build_node", "code": "toy_nodes:code_hash"}
 LIMIT_S = 30.0
@@ -71,18 +69,6 @@ class Watched:
         """What the state file says of the processes."""
         state: dict[str, dict[str, str]] = json.loads((self.folder.path / STATE).read_text())
         return state["unwell"]
-
-
-@pytest.fixture(autouse=True)
-def _toys_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[RunFolder]:
-    """A run folder of its own."""
-    with RunFolder(tmp_path / "run") as run_folder:
-        yield run_folder
 
 
 def wait_for(watched: Watched, unwell: dict[str, str]) -> None:

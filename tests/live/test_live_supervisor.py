@@ -7,7 +7,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,21 +21,9 @@ from proto.codec import encode
 from proto.ids import DRAM, Incarnation
 from proto.turn import Received, Turn
 
-pytestmark = pytest.mark.live
+pytestmark = [pytest.mark.live, pytest.mark.usefixtures("toys_on_path")]
 
 TOYS = {"build": "toy_nodes:build_node", "code": "toy_nodes:code_hash"}
-
-
-@pytest.fixture(autouse=True)
-def _toys_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parent))
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Iterator[RunFolder]:
-    """A run folder of its own."""
-    with RunFolder(tmp_path / "run") as run_folder:
-        yield run_folder
 
 
 def run(folder: RunFolder, behaviour: str, **options: object) -> LiveResult:
