@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
+from forging_nodes import FORGED
 
 from bus.frames import Hello, Refused, decode_to_host
 from bus.journal import HubEvent, Journal, read_journal
@@ -226,3 +227,20 @@ def test_an_attack_is_refused_and_the_cycle_completes(
         if isinstance(record, Turn):
             assert record.number == numbers.get(record.node, 0)
             numbers[record.node] = record.number + 1
+
+
+@pytest.mark.usefixtures("toys_on_path")
+def test_a_domain_that_was_taken_over_only_harms_itself(folder: RunFolder) -> None:
+    """It is who it says to be, and may not send what it forges; the others do not notice."""
+    board = resolve("seed", Overrides(seed=1))
+    options = LiveOptions(time_scale=4.0, build="forging_nodes:build_node", tell_growth=False)
+    result = Supervisor(board, folder, processes(board), options).run()
+    journal = read_journal(result.journal)
+    verdict = judge(journal, "" if result.outcome == "ended" else result.reason, True)
+
+    assert (result.outcome, verdict.verdict) == ("ended", "pass"), result.reason
+    counted = refusals(journal)
+    for send in FORGED:
+        assert counted[f"it may not send {type(send.body).__name__} to {send.dst}"] >= 1
+    [total] = [text for text in counted if text.endswith("refusals in all")]
+    assert int(total.split()[0]) > JOURNALLED
