@@ -24,6 +24,7 @@ PACKAGES = {
     "docker-compose": "docker-compose",
     "debootstrap": "debootstrap",
     "iptables": "iptables",
+    "ip": "iproute2",
 }
 """Commands that are needed, and the Debian packages that have them."""
 
