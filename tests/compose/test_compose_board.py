@@ -12,6 +12,7 @@ from compose_bench import ROOT, Bench, Engine, run
 
 UP_LIMIT_S = 30
 PROJECT = "plain"
+JUDGE = ("run", "--rm", "--no-deps", "-T", "monitor", "torpor", "check")
 MEM = "echo mem > /sys/power/state"
 
 Compose = Callable[..., str]
@@ -37,7 +38,7 @@ def compose(engine: Engine) -> Iterator[Compose]:
 
 
 def test_docker_compose_up_suspend_resume_down(engine: Engine, compose: Compose) -> None:
-    """What the README says: up in half a minute, a cycle, and `down` leaves only the journals."""
+    """What the README says: up in half a minute, a cycle that is judged, and `down` tidies up."""
     began_s = time.monotonic()
     compose("up", "-d")
     in_operator = ("exec", "-T", "operator", "torpor")
@@ -47,6 +48,10 @@ def test_docker_compose_up_suspend_resume_down(engine: Engine, compose: Compose)
     compose(*in_operator, "wake", "rtc")
     after = compose(*in_operator, "xl", "list")
     journal = compose(*in_operator, "status", "--json")
+    with pytest.raises(AssertionError):  # The operator's container ends with the board.
+        compose(*in_operator, "down")
+    compose("stop")
+    report = json.loads(compose(*JUDGE, "/var/lib/torpor/last/journal", "--json"))
     compose("down")
 
     assert "Domain-0" in listed
@@ -54,6 +59,8 @@ def test_docker_compose_up_suspend_resume_down(engine: Engine, compose: Compose)
     assert took_s < UP_LIMIT_S, f"it took {took_s:.0f} s"
     [entry] = json.loads(journal)
     assert entry["state"] == "running"
+    assert report["verdict"] == "pass"
+    assert [attempt["outcome"] for attempt in report["attempts"]] == ["slept"]
     assert engine.containers("-a") == []
     assert PROJECT not in engine.docker("network", "ls")
     assert f"{PROJECT}_journals" in engine.docker("volume", "ls", "--quiet").split()
