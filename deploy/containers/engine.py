@@ -4,6 +4,7 @@ import ipaddress
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Final
 
@@ -16,6 +17,9 @@ IMAGE: Final = "torpor:latest"
 
 SUBNETS: Final = tuple(f"172.31.{third}" for third in range(77, 256))
 """Networks of 256 addresses that boards may have; the first is the shipped compose files'."""
+
+ROUTES: Final = Path("/proc/net/route")
+"""The networks that this machine has a way to, its engines' bridges among them (proc(5))."""
 
 UP_LIMIT_S: Final = 300.0
 DOWN_LIMIT_S: Final = 120.0
@@ -57,10 +61,13 @@ class Project:
 
 
 def free_subnet() -> str:
-    """The first three numbers of a network that no other of Docker's overlaps."""
+    """The first three numbers of a network that overlaps no other of Docker's or this machine's.
+
+    Another engine's bridge with the same addresses would get what is meant for this board.
+    """
     ids = _run("docker", "network", "ls", "--quiet").split()
     text = _run("docker", "network", "inspect", *ids) if ids else "[]"
-    taken = [
+    taken = _routed() + [
         ipaddress.ip_network(config["Subnet"], strict=False)
         for network in msgspec.json.decode(text, type=list[_Network])
         for config in network.ipam.config or ()
@@ -71,6 +78,22 @@ def free_subnet() -> str:
         if not any(wanted.overlaps(other) for other in taken if other.version == wanted.version):
             return subnet
     raise EngineError(f"no free network among {SUBNETS[0]}.0/24 to {SUBNETS[-1]}.0/24")
+
+
+def _routed() -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
+    """Networks that this machine reaches; the default route says nothing."""
+    rows = ROUTES.read_text(encoding="ascii").splitlines()[1:] if ROUTES.exists() else []
+    networks = []
+    for row in rows:
+        words = row.split()
+        # Addresses in network order, printed as numbers of this machine's.
+        address, mask = (
+            ipaddress.IPv4Address(int(words[column], 16).to_bytes(4, sys.byteorder))
+            for column in (1, 7)
+        )
+        if int(mask):
+            networks.append(ipaddress.ip_network(f"{address}/{mask}"))
+    return networks
 
 
 def require_image(image: str) -> None:
