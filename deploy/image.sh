@@ -81,7 +81,9 @@ if ! wheels_of_host; then
   rm -rf build/wheels
   NETWORK=host # A proxy of this machine may be on loopback.
 fi
+# `torpor up --compose` looks at it: an image of older code would be refused by what is typed here.
+code=$("$PYTHON" -c 'from deploy.loading import code_hash; print(code_hash())')
 quietly docker build --network "$NETWORK" --build-arg "BASE=$BASE" --file deploy/Dockerfile \
-  --tag "$IMAGE" . || fail "the build failed"
+  --label "torpor.code=$code" --tag "$IMAGE" . || fail "the build failed"
 size=$(docker image inspect --format '{{.Size}}' "$IMAGE")
 echo "image: $IMAGE on $BASE, $((size / 1000000)) MB, in $SECONDS s"

@@ -18,7 +18,7 @@ from deploy.containers.engine import (
     require_image,
 )
 from deploy.containers.layout import lay_out
-from deploy.loading import UsageError
+from deploy.loading import UsageError, code_hash
 from proto.board import Board
 from proto.messages import AwaitSteps
 
@@ -32,7 +32,7 @@ def bring_up(board: Board, where: Path | None, image: str, time_scale: float) ->
     Whoever gives up waiting takes the board with him. Raises `UsageError`, `EngineError`,
     `BoardGone` and `BoardSilent`.
     """
-    require_image(image)
+    require_image(image, code_hash())
     subnet = free_subnet()
     with RunFolder(where) as folder:
         try:

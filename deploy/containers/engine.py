@@ -15,6 +15,9 @@ COMPOSE_FILE: Final = "compose.yaml"
 
 IMAGE: Final = "torpor:latest"
 
+CODE_LABEL: Final = "torpor.code"
+"""Label of an image: the hash of the code in it, if `make image` has built it."""
+
 SUBNETS: Final = tuple(f"172.31.{third}" for third in range(77, 256))
 """Networks of 256 addresses that boards may have; the first is the shipped compose files'."""
 
@@ -96,10 +99,17 @@ def _routed() -> list[ipaddress.IPv4Network | ipaddress.IPv6Network]:
     return networks
 
 
-def require_image(image: str) -> None:
-    """Make sure that the image is there before anything is started."""
+def require_image(image: str, code: str) -> None:
+    """Make sure that the image is there, with this code in it, before anything is started.
+
+    One without a label is somebody's own; the hub refuses whatever does not fit.
+    """
     if not _run("docker", "images", "--quiet", image).strip():
         raise EngineError(f"there is no image {image}; `make image` builds it")
+    text = _run("docker", "image", "inspect", "--format", "{{json .Config.Labels}}", image)
+    labels = msgspec.json.decode(text, type=dict[str, str] | None) or {}
+    if labels.get(CODE_LABEL, code) != code:
+        raise EngineError(f"image {image} has other code than this; `make image` builds it anew")
 
 
 def _compose() -> tuple[str, ...]:

@@ -98,25 +98,33 @@ def test_an_engine_without_networks_has_room(docker: Answers) -> None:
     assert log.read_text() == "network ls --quiet\n"
 
 
-def test_an_image_that_is_there_is_fine(docker: Answers) -> None:
-    """The engine knows it by an id."""
-    log = docker({"images --quiet im:1": "abc"})
-    require_image("im:1")
-    assert log.read_text() == "images --quiet im:1\n"
+@pytest.mark.parametrize("labels", [None, {}, {"torpor.code": "c0de", "other": "1"}])
+def test_an_image_with_this_code_is_fine(docker: Answers, labels: dict[str, str] | None) -> None:
+    """So is one that does not say."""
+    log = docker({"images --quiet im:1": "abc", "image inspect": labels})
+    require_image("im:1", "c0de")
+    assert log.read_text().splitlines()[0] == "images --quiet im:1"
+
+
+def test_an_image_of_older_code_is_refused(docker: Answers) -> None:
+    """Its hub would not take in what is typed here, once all is up."""
+    docker({"images": "abc", "image inspect": {"torpor.code": "01d"}})
+    with pytest.raises(EngineError, match="im:1 has other code than this; `make image` builds it"):
+        require_image("im:1", "c0de")
 
 
 def test_a_missing_image_says_what_builds_it(docker: Answers) -> None:
     """Before any container is made."""
     docker({"images": ""})
     with pytest.raises(EngineError, match="there is no image im:1; `make image` builds it"):
-        require_image("im:1")
+        require_image("im:1", "c0de")
 
 
 def test_a_failure_is_its_last_line(docker: Answers) -> None:
     """The rest of what Docker says is of no help."""
     docker({"images": 1})
     with pytest.raises(EngineError, match=r"^last line$"):
-        require_image("im:1")
+        require_image("im:1", "c0de")
 
 
 def test_without_docker_it_says_what_to_install(
@@ -125,7 +133,7 @@ def test_without_docker_it_says_what_to_install(
     """Both where docker is asked and where compose is."""
     monkeypatch.setenv("PATH", str(tmp_path))
     with pytest.raises(EngineError, match="there is no docker command; install a Docker engine"):
-        require_image("im:1")
+        require_image("im:1", "c0de")
     with pytest.raises(EngineError, match="there is no docker command; install a Docker engine"):
         Project(tmp_path).up()
 
