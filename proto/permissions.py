@@ -6,17 +6,23 @@ message as well: a domain drives its own timers' lines and no device's.
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
 
 from proto import messages as m
 from proto.board import Board
 from proto.gic import PPI_HYP_TIMER, PPI_MAINTENANCE, PPI_PHYS_TIMER, PPI_VIRT_TIMER
-from proto.ids import NodeId, cpu_of, is_client
+from proto.ids import DomainId, NodeId, cpu_of, is_client
 from proto.messages import AtomicOp
-from proto.platform import SHARED_INFO, SHARED_SIZE, XENSTORE, interrupt_sources
-from proto.scenario import Role
+from proto.platform import (
+    RTC_SPI,
+    SHARED_INFO,
+    SHARED_SIZE,
+    TTY_SPI,
+    XENSTORE,
+    interrupt_sources,
+)
 
 Condition = Callable[[Any], bool]
 Rules = Mapping[type, Condition | None]
@@ -86,8 +92,9 @@ TABLE: Final = (
     Row("el3", "dram", (*_MEMORY, m.MemoryScrub)),
     Row("el3", "gicd", (*_REGISTERS, m.Barrier)),
     Row("el3", "pe", (m.SmcReturn, m.Eret, m.SysregRead), own=True),
-    Row("el3", "scp", (m.PowerOn, m.PowerQuery, m.SystemReset, m.SystemPowerOff, m.BlockPowered)),
+    Row("el3", "scp", (m.PowerOn, m.PowerQuery, m.SystemReset, m.SystemPowerOff)),
     Row("el3", "scp", (m.PowerOff, m.CpuSleep, m.CpuFreeze, m.SystemSleep), condition="own_cpu"),
+    Row("el3", "scp", (m.BlockPowered,), condition="own_block"),
     Row("el3", "operator", (m.PointReached,)),
     # The power controller.
     Row("scp", "pe", (m.Rail,)),
@@ -102,11 +109,12 @@ TABLE: Final = (
     Row("dram", "dom", (m.Reply, m.Abort)),
     Row("gicd", "pe", (m.Reply, m.Abort, m.IrqOutput)),
     Row("gicd", "el3", (m.Reply, m.Abort)),
-    Row("gicd", "scp", (m.WakeLine, m.BlockPowered)),
+    Row("gicd", "scp", (m.WakeLine,)),
+    Row("gicd", "scp", (m.BlockPowered,), condition="own_block"),
     # A domain: its vCPUs' entries and exits, its own lines, what is passed through to it.
     Row("dom", "pe", (m.VcpuExit, m.VcpuState, m.Reply, m.Replies, m.Abort)),
     Row("dom", "gicd", (m.Wire,), condition="guest_line"),
-    Row("dom", "gicd", (m.VirtualDeactivate,)),
+    Row("dom", "gicd", (m.VirtualDeactivate,), condition="guest_interrupt"),
     Row("dom", "dram", (m.Atomic,), condition="shared_page"),
     Row("dom", "tty", (*_REGISTERS, m.FifoWrite, m.FifoRead), own=True, condition="non_secure"),
     Row("dom", "rtc", _REGISTERS, condition="hardware_domain"),
@@ -117,7 +125,7 @@ TABLE: Final = (
     *(Row(device, "gicd", (m.Wire,), condition="device_line") for device in ("uart", "iommu")),
     *(Row(device, "gicd", (m.Wire,), condition="device_line") for device in ("rtc", "tty")),
     *(Row(device, "scp", (m.WakeLine,), condition="device_line") for device in ("rtc", "tty")),
-    *(Row(device, "scp", (m.BlockPowered,)) for device in ("uart", "iommu")),
+    *(Row(device, "scp", (m.BlockPowered,), condition="own_block") for device in ("uart", "iommu")),
     *(Row(device, "operator", (m.SerialOutput,)) for device in ("uart", "tty")),
     # The bench.
     Row("operator", "tty", (m.SerialInput, m.RaiseLine)),
@@ -143,19 +151,25 @@ BARE: Final = (
 """More of them on a board without software, whose driver has the operator's place."""
 
 
+HARDWARE_DOMAIN: Final = DomainId(0)
+GUEST_PPIS: Final = (PPI_VIRT_TIMER, PPI_MAINTENANCE)
+"""Lines that a vCPU's bank drives on the PE that runs it."""
+
+
 def permissions(board: Board) -> Callable[[NodeId, NodeId], Rules]:
     """For two nodes of this board, what the first may send to the second."""
     lines = {source: intid for intid, source in interrupt_sources(board.domains).items()}
-    hardware = {spec.id for spec in board.scenario.domains if spec.role is Role.HARDWARE}
-    control = {spec.id for spec in board.scenario.domains if spec.is_control}
+    cpus, domains = board.platform.cpus, board.domains
     conditions: dict[str, Callable[[NodeId, Any], bool]] = {
         "non_secure": _non_secure,
         "timer_line": _timer_line,
-        "guest_line": _guest_line,
+        "guest_line": lambda node, body: body.intid in GUEST_PPIS and body.cpu in cpus,
+        "guest_interrupt": partial(_guest_interrupt, cpus),
         "own_cpu": lambda node, body: body.cpu == cpu_of(node),
+        "own_block": lambda node, body: body.block == node,
         "device_line": lambda node, body: body.intid == lines.get(node) and body.cpu == -1,
-        "hardware_domain": lambda node, body: number(node) in hardware and not body.secure,
-        "shared_page": partial(_shared_page, control),
+        "hardware_domain": lambda node, body: number(node) == HARDWARE_DOMAIN and not body.secure,
+        "shared_page": partial(_shared_page, domains),
     }
 
     table = TABLE if board.vectors is None else TABLE + BARE
@@ -165,8 +179,7 @@ def permissions(board: Board) -> Callable[[NodeId, NodeId], Rules]:
         found: dict[type, Condition | None] = {}
         for row in table:
             if (row.sender, row.receiver) == roles and (same or not row.own):
-                check = conditions.get(row.condition)
-                condition = None if check is None else partial(check, sender)
+                condition = partial(conditions[row.condition], sender) if row.condition else None
                 found.update(dict.fromkeys(row.types, condition))
         return found
 
@@ -197,18 +210,19 @@ def _timer_line(node: NodeId, body: m.Wire) -> bool:
     return body.intid in own and body.cpu == cpu_of(node)
 
 
-def _guest_line(_node: NodeId, body: m.Wire) -> bool:
-    """The virtual timer and the maintenance interrupt of the PE that runs the vCPU."""
-    return body.intid in (PPI_VIRT_TIMER, PPI_MAINTENANCE) and body.cpu >= 0
+def _guest_interrupt(cpus: Container[int], node: NodeId, body: m.VirtualDeactivate) -> bool:
+    """What Xen gives a guest as a physical interrupt: its devices' SPIs, of no PE of their own."""
+    own = number(node)
+    passed = body.intid == TTY_SPI + own or (body.intid == RTC_SPI and own == HARDWARE_DOMAIN)
+    return passed and body.cpu in cpus
 
 
-def _shared_page(control: set[int], node: NodeId, body: m.Atomic) -> bool:
-    """A domain exchanges words of its own shared pages; a control domain writes to all stores."""
+def _shared_page(domains: Container[int], node: NodeId, body: m.Atomic) -> bool:
+    """A domain swaps words of its own shared pages; the store's domain, of every store page."""
     if body.op is not AtomicOp.SWAP:
         return False
     own = number(node)
-    info = SHARED_INFO + own * SHARED_SIZE
-    if info <= body.address < info + SHARED_SIZE:
+    if (body.address - SHARED_INFO) // SHARED_SIZE == own:
         return True
-    domain = (body.address - XENSTORE) // SHARED_SIZE
-    return domain == own or (own in control and domain >= 0)
+    store = (body.address - XENSTORE) // SHARED_SIZE
+    return store == own or (own == HARDWARE_DOMAIN and store in domains)

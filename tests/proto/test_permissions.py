@@ -10,9 +10,9 @@ from deploy.composition import build_nodes
 from deploy.loading import Overrides, resolve
 from proto import messages as m
 from proto.gic import PPI_HYP_TIMER, PPI_MAINTENANCE, PPI_VIRT_TIMER
-from proto.ids import NodeId
+from proto.ids import GICD_NODE, NodeId, el3_node
 from proto.messages import AtomicOp, Body
-from proto.permissions import BARE, TABLE, number, permissions, permits, role
+from proto.permissions import BARE, TABLE, Row, number, permissions, permits, role
 from proto.platform import RTC_SPI, SHARED_INFO, SHARED_SIZE, TTY_SPI, XENSTORE
 
 BOARD = resolve("seed", Overrides())
@@ -29,6 +29,13 @@ def test_every_message_has_a_wire() -> None:
     """And no row names what is no message."""
     named = {kind for row in TABLE + BARE for kind in row.types}
     assert named == set(get_args(Body))
+
+
+@pytest.mark.parametrize("table", [TABLE, TABLE + BARE], ids=["all boards", "bare boards"])
+def test_no_wire_stands_twice(table: tuple[Row, ...]) -> None:
+    """A second row would take the condition off the first."""
+    wires = [(row.sender, row.receiver, kind) for row in table for kind in row.types]
+    assert len(wires) == len(set(wires))
 
 
 def test_every_node_has_a_role() -> None:
@@ -52,7 +59,10 @@ def test_every_node_has_a_role() -> None:
         ("pe1", m.Wire(PPI_HYP_TIMER, True, 1), "gicd"),
         ("dom1", m.Wire(PPI_VIRT_TIMER, True, 3), "gicd"),
         ("dom1", m.Wire(PPI_MAINTENANCE, True, 0), "gicd"),
-        ("dom1", m.VirtualDeactivate(0, 27), "gicd"),
+        ("dom1", m.VirtualDeactivate(0, TTY_SPI + 1), "gicd"),
+        ("dom0", m.VirtualDeactivate(3, RTC_SPI), "gicd"),
+        ("el3.pe3", m.BlockPowered(el3_node(3), False), "scp"),
+        ("gicd", m.BlockPowered(GICD_NODE, True), "scp"),
         ("dom0", m.RegRead(1, 0, 4), "rtc"),
         ("el3.pe0", m.RegWrite(1, 0, 0, 4, False, True), "gicd"),
         ("client7", m.EndScenario(1), "operator"),
@@ -73,6 +83,8 @@ def test_what_hardware_does_is_allowed(sender: str, body: object, receiver: str)
         ("dom1", m.Smc(1, 0, (0, 0, 0)), "el3.pe1"),
         ("dom1", m.PowerOn(1, 3), "scp"),
         ("pe0", m.PowerOn(1, 3), "scp"),
+        ("uart", m.BlockPowered(GICD_NODE, True), "scp"),
+        ("el3.pe1", m.BlockPowered(el3_node(2), False), "scp"),
         ("el3.pe2", m.PowerOff(1), "scp"),
         ("el3.pe2", m.SystemSleep(0, ()), "scp"),
         ("dom1", m.Rail(False), "pe0"),
@@ -84,6 +96,12 @@ def test_what_hardware_does_is_allowed(sender: str, body: object, receiver: str)
         ("dom1", m.Wire(PPI_HYP_TIMER, True, 0), "gicd"),
         ("pe1", m.Wire(PPI_HYP_TIMER, True, 0), "gicd"),
         ("tty1", m.Wire(TTY_SPI, True), "gicd"),
+        ("dom1", m.Wire(PPI_VIRT_TIMER, True, 4), "gicd"),
+        ("dom1", m.Wire(PPI_VIRT_TIMER, True), "gicd"),
+        ("dom1", m.VirtualDeactivate(0, PPI_HYP_TIMER), "gicd"),
+        ("dom1", m.VirtualDeactivate(0, TTY_SPI), "gicd"),
+        ("dom1", m.VirtualDeactivate(0, RTC_SPI), "gicd"),
+        ("dom1", m.VirtualDeactivate(4, TTY_SPI + 1), "gicd"),
         ("dom1", m.RegWrite(1, 0xF00, 0, 4), "gicd"),
         ("pe1", m.RegWrite(1, 0, 0, 4, False, True), "gicd"),
         ("dom1", m.Store(1, 0x4000_0000, 0), "dram"),
@@ -94,6 +112,8 @@ def test_what_hardware_does_is_allowed(sender: str, body: object, receiver: str)
         ("dom1", m.Atomic(1, AtomicOp.SWAP, SHARED_INFO, 0), "dram"),
         ("dom1", m.Atomic(1, AtomicOp.SWAP, XENSTORE + 2 * SHARED_SIZE, 0), "dram"),
         ("dom0", m.Atomic(1, AtomicOp.ADD, SHARED_INFO, 0), "dram"),
+        ("dom0", m.Atomic(1, AtomicOp.SWAP, XENSTORE + 3 * SHARED_SIZE, 0), "dram"),
+        ("dom0", m.Atomic(1, AtomicOp.SWAP, 0x9000_0000, 0), "dram"),
         ("client1", m.SerialInput("halt"), "tty0"),
         ("client1", m.OperateResult(1, True), "operator"),
         ("operator", m.BareCall(1, (), False), "pe0"),

@@ -10,8 +10,8 @@ from bus.world.sim import Outcome, World
 from bus.world.strategies import Diverged, FifoStrategy, RandomStrategy, TapeStrategy
 from proto.codec import encode
 from proto.ids import BoardNs, NodeId
-from proto.messages import Load, Reply
-from proto.node import ProtocolError
+from proto.messages import Load, Reply, Store
+from proto.node import Node, ProtocolError
 from proto.platform import Latencies
 from proto.traces import ScenarioEnded
 from proto.turn import CancelTimer, Effect, Envelope, Received, Send, SetTimer, Start, Trace, Turn
@@ -208,4 +208,19 @@ def test_a_message_to_nobody_stops_the_run() -> None:
     world, _ = world_of(Caller())
 
     with pytest.raises(ProtocolError, match="echo, which does not exist"):
+        world.run(10**9)
+
+
+@pytest.mark.parametrize(("allowed", "outcome"), [(Load, Outcome.ENDED), (Store, None)])
+def test_a_message_without_a_wire_stops_the_run(allowed: type, outcome: Outcome | None) -> None:
+    """The sender is at fault, and it is said what it may not."""
+    nodes: dict[NodeId, Node] = {ECHO: Echo(), CALLER: Caller()}
+    rules: dict[type, None] = dict.fromkeys((allowed, Reply))
+    strategy = RandomStrategy(0)
+    world = World(nodes, Latencies(), strategy, lambda _turn: None, lambda _src, _dst: rules)
+
+    if outcome is not None:
+        assert world.run(10**9) is outcome
+        return
+    with pytest.raises(ProtocolError, match="caller may not send Load to echo"):
         world.run(10**9)
