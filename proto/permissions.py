@@ -6,6 +6,7 @@ message as well: a domain drives its own timers' lines and no device's.
 """
 
 import re
+from collections import defaultdict
 from collections.abc import Callable, Container, Mapping
 from functools import partial
 from typing import Any, Final, NamedTuple
@@ -64,7 +65,7 @@ class Row(NamedTuple):
 
 _MEMORY: tuple[type, ...] = (
     *(m.Load, m.LoadBurst, m.Store, m.StoreBurst, m.Atomic, m.CompareAndSwap),
-    *(m.Watch, m.WatchCancel, m.Clean, m.Barrier),
+    *(m.Watch, m.WatchCancel, m.Clean),
 )
 _REGISTERS = (m.RegRead, m.RegWrite)
 _ENTRY: tuple[type, ...] = (
@@ -82,8 +83,6 @@ TABLE: Final = (
     Row("pe", "gicd", (m.Rail,)),
     Row("pe", "uart", (*_REGISTERS, m.Barrier, m.FifoWrite), condition="non_secure"),
     Row("pe", "iommu", (*_REGISTERS, m.Barrier), condition="non_secure"),
-    Row("pe", "rtc", (*_REGISTERS, m.Barrier), condition="non_secure"),
-    Row("pe", "tty", (*_REGISTERS, m.Barrier), condition="non_secure"),
     Row("pe", "pe", (m.TlbInvalidate, m.Reply)),
     Row("pe", "el3", (m.Smc, m.Rail, m.Reply), own=True),
     Row("pe", "dom", _ENTRY),
@@ -121,7 +120,7 @@ TABLE: Final = (
     # Devices.
     Row("tty", "dom", (m.Reply, m.Abort, m.FifoData), own=True),
     Row("rtc", "dom", (m.Reply, m.Abort)),
-    *(Row(device, "pe", (m.Reply, m.Abort)) for device in ("uart", "iommu", "rtc", "tty")),
+    *(Row(device, "pe", (m.Reply, m.Abort)) for device in ("uart", "iommu")),
     *(Row(device, "gicd", (m.Wire,), condition="device_line") for device in ("uart", "iommu")),
     *(Row(device, "gicd", (m.Wire,), condition="device_line") for device in ("rtc", "tty")),
     *(Row(device, "scp", (m.WakeLine,), condition="device_line") for device in ("rtc", "tty")),
@@ -132,7 +131,6 @@ TABLE: Final = (
     Row("operator", "uart", (m.SerialInput, m.RaiseLine)),
     Row("operator", "rtc", (m.RtcAlarm, m.RaiseLine)),
     Row("operator", "iommu", (m.RaiseLine,)),
-    Row("operator", "scp", (m.PowerHold,)),
     Row("operator", "el3", (m.PointRelease,)),
     Row("operator", "pe", (m.PointRelease,)),
     Row("operator", "client", (m.OperateResult,)),
@@ -146,13 +144,19 @@ BARE: Final = (
     Row("operator", "dram", (m.Load, m.Store)),
     Row("dram", "operator", (m.Reply, m.Abort)),
     Row("operator", "gicd", (m.Wire,)),
-    Row("operator", "scp", (m.WakeLine,)),
+    Row("operator", "scp", (m.WakeLine, m.PowerHold)),
+    Row("pe", "rtc", _REGISTERS, condition="non_secure"),
+    Row("rtc", "pe", (m.Reply, m.Abort)),
 )
 """More of them on a board without software, whose driver has the operator's place."""
 
 
 HARDWARE_DOMAIN: Final = DomainId(0)
-GUEST_PPIS: Final = (PPI_VIRT_TIMER, PPI_MAINTENANCE)
+XEN_TIMERS: Final = (PPI_HYP_TIMER,)
+"""Timers that Xen keeps for itself."""
+PE_TIMERS: Final = (PPI_HYP_TIMER, PPI_VIRT_TIMER, PPI_PHYS_TIMER)
+"""Timers that a PE has without Xen."""
+GUEST_LINES: Final = (PPI_VIRT_TIMER, PPI_MAINTENANCE)
 """Lines that a vCPU's bank drives on the PE that runs it."""
 
 
@@ -162,8 +166,8 @@ def permissions(board: Board) -> Callable[[NodeId, NodeId], Rules]:
     cpus, domains = board.platform.cpus, board.domains
     conditions: dict[str, Callable[[NodeId, Any], bool]] = {
         "non_secure": _non_secure,
-        "timer_line": _timer_line,
-        "guest_line": lambda node, body: body.intid in GUEST_PPIS and body.cpu in cpus,
+        "timer_line": partial(_timer_line, XEN_TIMERS if board.vectors is None else PE_TIMERS),
+        "guest_line": lambda node, body: body.intid in GUEST_LINES and body.cpu in cpus,
         "guest_interrupt": partial(_guest_interrupt, cpus),
         "own_cpu": lambda node, body: body.cpu == cpu_of(node),
         "own_block": lambda node, body: body.block == node,
@@ -172,13 +176,15 @@ def permissions(board: Board) -> Callable[[NodeId, NodeId], Rules]:
         "shared_page": partial(_shared_page, domains),
     }
 
-    table = TABLE if board.vectors is None else TABLE + BARE
+    between: defaultdict[tuple[str, str], list[Row]] = defaultdict(list)
+    for row in TABLE if board.vectors is None else TABLE + BARE:
+        between[row.sender, row.receiver].append(row)
 
     def rules(sender: NodeId, receiver: NodeId) -> Rules:
-        roles, same = (role(sender), role(receiver)), number(sender) == number(receiver)
+        same = number(sender) == number(receiver)
         found: dict[type, Condition | None] = {}
-        for row in table:
-            if (row.sender, row.receiver) == roles and (same or not row.own):
+        for row in between.get((role(sender), role(receiver)), ()):
+            if same or not row.own:
                 condition = partial(conditions[row.condition], sender) if row.condition else None
                 found.update(dict.fromkeys(row.types, condition))
         return found
@@ -204,10 +210,9 @@ def _non_secure(_node: NodeId, body: Any) -> bool:
     return not getattr(body, "secure", False)
 
 
-def _timer_line(node: NodeId, body: m.Wire) -> bool:
+def _timer_line(ppis: Container[int], node: NodeId, body: m.Wire) -> bool:
     """A PE has the comparators of its own generic timers."""
-    own = (PPI_HYP_TIMER, PPI_VIRT_TIMER, PPI_PHYS_TIMER)
-    return body.intid in own and body.cpu == cpu_of(node)
+    return body.intid in ppis and body.cpu == cpu_of(node)
 
 
 def _guest_interrupt(cpus: Container[int], node: NodeId, body: m.VirtualDeactivate) -> bool:

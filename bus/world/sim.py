@@ -234,19 +234,19 @@ class World:
 
     def _post(self, src: NodeId, seq: int, cause: MessageId | None, send: Send) -> None:
         dst, body = send.dst, send.body
+        link = (src, dst)
         if dst not in self._nodes:
             raise ProtocolError(f"{src} sends {type(body).__name__} to {dst}, which does not exist")
         if self._may_send is not None:
-            rules = self._rules.get((src, dst))
+            rules = self._rules.get(link)
             if rules is None:
-                rules = self._rules[src, dst] = self._may_send(src, dst)
+                rules = self._rules[link] = self._may_send(src, dst)
             if not permits(rules, body):
                 raise ProtocolError(f"{src} may not send {type(body).__name__} to {dst}")
         limits = self._ranges.get(type(body))
         if limits is None:
             limits = self._ranges[type(body)] = getattr(self._latencies, body.link)
         earliest = self.now + self._draw(*limits)
-        link = (src, dst)
         previous = self._links.get(link, 0)
         if earliest < previous:
             earliest = previous

@@ -19,6 +19,7 @@ from bus.frames import (
 )
 from bus.journal import HubEventKind
 from proto.messages import Body
+from proto.permissions import BARE, TABLE, Row
 from proto.traces import TraceBody
 from proto.turn import (
     CancelTimer,
@@ -110,7 +111,29 @@ def test_what_the_hub_notes_stands_in_the_table() -> None:
     assert sorted(kinds) == sorted(get_args(HubEventKind))
 
 
-@pytest.mark.parametrize("heading", ["Message", "Trace", "Record", "Frame", "HubEvent"])
+NAMES = {role: f"{role}<N>" for role in ("pe", "dom", "tty", "client")} | {"el3": "el3.pe<N>"}
+
+
+def as_written(row: Row) -> list[str]:
+    """The cells of a row of the table of permissions."""
+    only = ["own number"] * row.own + [row.condition] * bool(row.condition)
+    sender, receiver = (NAMES.get(role, role) for role in (row.sender, row.receiver))
+    types = ", ".join(kind.__name__ for kind in row.types)
+    return [sender, receiver, types, ", ".join(only) or "-"]
+
+
+def test_who_may_send_what_to_whom_stands_in_the_tables() -> None:
+    """Row by row as it is enforced; every condition is explained, and no other."""
+    written = [[cell.replace("`", "") for cell in cells] for cells in table_rows("Sender")]
+    explained = {cells[0].strip("`") for cells in table_rows("Condition")}
+
+    assert written == [as_written(row) for row in (*TABLE, *BARE)]
+    assert explained == {row.condition for row in TABLE + BARE} - {""}
+
+
+@pytest.mark.parametrize(
+    "heading", ["Message", "Sender", "Condition", "Trace", "Record", "Frame", "HubEvent"]
+)
 def test_every_row_says_something(heading: str) -> None:
     """No empty cells."""
     assert all(all(cells) for cells in table_rows(heading))

@@ -6,11 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from deploy.cli.psci import VECTORS
 from deploy.composition import build_nodes
 from deploy.loading import Overrides, resolve
+from deploy.psci.board import board_for
+from deploy.psci.parse import read_file
 from proto import messages as m
-from proto.gic import PPI_HYP_TIMER, PPI_MAINTENANCE, PPI_VIRT_TIMER
-from proto.ids import GICD_NODE, NodeId, el3_node
+from proto.gic import PPI_HYP_TIMER, PPI_MAINTENANCE, PPI_PHYS_TIMER, PPI_VIRT_TIMER
+from proto.ids import GICD_NODE, CpuIndex, NodeId, el3_node
 from proto.messages import AtomicOp, Body
 from proto.permissions import BARE, TABLE, Row, number, permissions, permits, role
 from proto.platform import RTC_SPI, SHARED_INFO, SHARED_SIZE, TTY_SPI, XENSTORE
@@ -44,6 +47,24 @@ def test_every_node_has_a_role() -> None:
     for name in ("hub", "pe", "pe0x", "el3.dom1", "dom", "client", "", "xpe0"):
         assert role(NodeId(name)) == ""
         assert not RULES(NodeId(name), NodeId("scp"))
+
+
+BARE_ONLY: list[tuple[str, object, str]] = [
+    ("operator", m.BareCall(1, (), False), "pe0"),
+    ("operator", m.PowerHold(CpuIndex(1), True), "scp"),
+    ("operator", m.WakeLine(RTC_SPI, True), "scp"),
+    ("operator", m.Store(1, 0x4000_0000, 0), "dram"),
+    ("pe1", m.Wire(PPI_PHYS_TIMER, True, 1), "gicd"),
+    ("pe1", m.RegRead(1, 0, 4), "rtc"),
+]
+"""What the driver of call vectors does, and a PE without Xen."""
+
+
+@pytest.mark.parametrize(("sender", "body", "receiver"), BARE_ONLY)
+def test_a_board_without_software_has_a_few_more(sender: str, body: object, receiver: str) -> None:
+    """They are the driver's."""
+    bare = permissions(board_for(read_file(VECTORS / "cpu-on.yaml")[0], 0))
+    assert permits(bare(NodeId(sender), NodeId(receiver)), body)
 
 
 @pytest.mark.parametrize(
@@ -103,7 +124,10 @@ def test_what_hardware_does_is_allowed(sender: str, body: object, receiver: str)
         ("dom1", m.VirtualDeactivate(0, RTC_SPI), "gicd"),
         ("dom1", m.VirtualDeactivate(4, TTY_SPI + 1), "gicd"),
         ("dom1", m.RegWrite(1, 0xF00, 0, 4), "gicd"),
+        ("pe1", m.Wire(PPI_VIRT_TIMER, True, 1), "gicd"),
         ("pe1", m.RegWrite(1, 0, 0, 4, False, True), "gicd"),
+        ("pe1", m.RegRead(1, 0, 4), "rtc"),
+        ("pe1", m.RegRead(1, 0, 4), "tty1"),
         ("dom1", m.Store(1, 0x4000_0000, 0), "dram"),
         ("dom1", m.FifoRead(1, 0), "tty0"),
         ("dom1", m.RegRead(1, 0, 4), "rtc"),
@@ -116,7 +140,7 @@ def test_what_hardware_does_is_allowed(sender: str, body: object, receiver: str)
         ("dom0", m.Atomic(1, AtomicOp.SWAP, 0x9000_0000, 0), "dram"),
         ("client1", m.SerialInput("halt"), "tty0"),
         ("client1", m.OperateResult(1, True), "operator"),
-        ("operator", m.BareCall(1, (), False), "pe0"),
+        *BARE_ONLY,
     ],
 )
 def test_what_no_hardware_does_is_forbidden(sender: str, body: object, receiver: str) -> None:
