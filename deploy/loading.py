@@ -16,14 +16,17 @@ import yaml
 import bus
 import proto
 import services
+from deploy.patching import changed, image_symbols, read_patch
 from deploy.points import expected_instead
 from proto.board import Board
 from proto.codec import encode
 from proto.gic import SPI_FIRST
+from proto.patch import XEN, Patch, PatchError
 from proto.platform import POWER_MODELS, TTY_SPI, Platform, PowerModel, Retention, interrupt_sources
 from proto.scenario import DomainSpec, Profile, Scenario, domain_ids, placed
 
 T = TypeVar("T")
+P = TypeVar("P", Scenario, Platform, Profile)
 
 DEPLOY = Path(__file__).parent
 SIZE_MAX = 1 << 20
@@ -58,6 +61,8 @@ class Overrides:
     profile: str | None = None
     power_model: PowerModel | None = None
     seed: int | None = None
+    mutants: tuple[str, ...] = ()
+    """Ids of known bugs, and paths of patch files."""
 
 
 def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
@@ -66,7 +71,8 @@ def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
     Raises `UsageError` for anything that cannot run.
     """
     path = locate(Scenario, scenario)
-    wanted = load(Scenario, path)
+    patches = _patches(overrides.mutants)
+    wanted = _patched(patches, load(Scenario, path))
     places = _places(path, overrides)
     wanted = msgspec.structs.replace(
         wanted,
@@ -77,18 +83,35 @@ def resolve(scenario: str, overrides: Overrides = Overrides()) -> Board:
     )
     _check_numbers(wanted, path, places["seed"])
     _check_power_model(wanted.power_model, places["power_model"])
-    platform = load(Platform, locate(Platform, wanted.platform, places["platform"]))
+    found = load(Platform, locate(Platform, wanted.platform, places["platform"]))
+    platform = _patched(patches, found)
     profile_path = locate(Profile, wanted.profile, places["profile"])
-    profile = load(Profile, profile_path)
+    profile = _patched(patches, load(Profile, profile_path))
     _check_profile(profile, profile_path)
     _check_scenario(wanted, platform, path)
     _check_points(wanted, platform, profile, path)
-    board = Board(scenario=wanted, platform=platform, profile=profile, code=code_hash())
+    board = Board(
+        scenario=wanted, platform=platform, profile=profile, code=code_hash(), patches=patches
+    )
     try:
         encode(board)
     except OverflowError as error:
         raise UsageError(f"{path}: a number does not fit in 64 bits; choose a smaller") from error
     return board
+
+
+def _patches(names: Sequence[str]) -> tuple[Patch, ...]:
+    try:
+        return tuple(read_patch(name) for name in names)
+    except PatchError as error:
+        raise UsageError(f"--mutant: {error}") from error
+
+
+def _patched(patches: Sequence[Patch], value: P) -> P:
+    try:
+        return changed(patches, value)
+    except PatchError as error:
+        raise UsageError(f"--mutant: {error}") from error
 
 
 def standing(scenario: str, overrides: Overrides) -> Board:
@@ -285,7 +308,7 @@ def _check_profile(profile: Profile, path: Path) -> None:
     for index, step in enumerate(profile.suspend_steps):
         if step not in known:
             _refuse(f"{path}: at suspend_steps[{index}]", step, known)
-    symbols = xen_symbols()
+    symbols = image_symbols(XEN)
     for index, relink in enumerate(profile.relink):
         for field in ("symbol", "stand_in"):
             name = getattr(relink, field)
@@ -373,13 +396,6 @@ def suspend_steps() -> list[str]:
     from services.pcpu.xen.suspend import STEPS
 
     return list(STEPS)
-
-
-def xen_symbols() -> frozenset[str]:
-    """Names of all programs in Xen's image."""
-    from services.pcpu.node import xen_image
-
-    return frozenset(xen_image().links)
 
 
 def guest_programs() -> list[str]:

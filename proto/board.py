@@ -5,6 +5,8 @@ import hashlib
 import msgspec
 
 from proto.codec import encode
+from proto.image import Program
+from proto.patch import Patch, relinked
 from proto.platform import MemoryMap, Platform, Retention, retention
 from proto.scenario import Profile, Scenario, domain_ids
 from proto.vectors import VectorCase
@@ -23,6 +25,8 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     code: str
     vectors: VectorCase | None = None
     """A case of PSCI calls: there is no Xen then and no domain, but a bare program on each PE."""
+    patches: tuple[Patch, ...] = ()
+    """Mutants and a user's own patches, with their text."""
 
     @property
     def composition(self) -> str:
@@ -38,6 +42,10 @@ class Board(msgspec.Struct, frozen=True, kw_only=True):
     def domains(self) -> tuple[int, ...]:
         """Ids of the domains in ascending order; a bare board has none."""
         return () if self.vectors is not None else domain_ids(self.scenario)
+
+    def relinked(self, package: str) -> dict[str, Program]:
+        """Programs that the board's patches put into the image of a package."""
+        return relinked(self.patches, package)
 
     def retention(self, block: str) -> Retention:
         """What SYSTEM_SUSPEND does to a block's state."""

@@ -48,6 +48,16 @@ CurveOption = Annotated[
 ]
 
 
+MutantOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--mutant",
+        metavar="ID|FILE.py",
+        help="A known bug, or your own patch; may be given several times.",
+    ),
+]
+
+
 def run(
     scenario: Annotated[
         str,
@@ -60,6 +70,7 @@ def run(
     platform: Annotated[str | None, typer.Option(help="Board to build.")] = None,
     power: Annotated[str | None, typer.Option(help="What loses its state asleep.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=SEED_MAX, help="Seed of the run.")] = None,
+    mutant: MutantOption = None,
     time_scale: Annotated[
         float | None,
         typer.Option(min=0.001, max=1e6, help="Real time per board time (live; default 1)."),
@@ -80,7 +91,7 @@ def run(
     live_only = {"--time-scale": time_scale, "--transport": transport, "--curve": curve}
     _refuse_options(world, live_only, twice)
     model = None if power is None else power_model(power)
-    board = resolve(scenario, Overrides(platform, profile, model, seed))
+    board = resolve(scenario, Overrides(platform, profile, model, seed, tuple(mutant or ())))
     if board.scenario.open:
         raise UsageError(f"scenario {scenario} stays open; start it with `torpor up {scenario}`")
     console = Console(stderr=True)

@@ -14,7 +14,7 @@ from rich.console import Console
 from bus.client import BoardGone, BoardSilent
 from bus.runfolder import RunFolder
 from deploy.boards import BoardFolder, choose, read_folder
-from deploy.cli.run import CurveOption, Transport, live
+from deploy.cli.run import CurveOption, MutantOption, Transport, live
 from deploy.cli.talk import XEN, NoAnswer, joined, read_console
 from deploy.containers.bring_up import bring_up
 from deploy.containers.engine import IMAGE
@@ -38,6 +38,7 @@ def up(
     platform: Annotated[str | None, typer.Option(help="Board to build.")] = None,
     power: Annotated[str | None, typer.Option(help="What loses its state asleep.")] = None,
     seed: Annotated[int | None, typer.Option(min=0, max=SEED_MAX, help="Seed of the run.")] = None,
+    mutant: MutantOption = None,
     time_scale: Annotated[
         float, typer.Option(min=0.001, max=1e6, help="Real time per board time.")
     ] = 1.0,
@@ -63,7 +64,7 @@ def up(
         {"--image": image is not None},
     )
     model = None if power is None else power_model(power)
-    board = standing(scenario, Overrides(platform, profile, model, seed))
+    board = standing(scenario, Overrides(platform, profile, model, seed, tuple(mutant or ())))
     if compose:
         _introduce(_contain(board, run_folder, image or IMAGE, time_scale))
         return 0

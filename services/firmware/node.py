@@ -7,6 +7,7 @@ from proto.ids import SCP, BoardNs, CpuIndex, NodeId, el3_node
 from proto.image import Image, Program
 from proto.messages import Abort, BlockPowered, FifoData, PointRelease, Rail, Replies, Reply, Smc
 from proto.node import ProtocolError
+from proto.patch import FIRMWARE
 from proto.platform import FIRMWARE_TEXT
 from proto.turn import Effect, Envelope, Send
 from services.firmware.bl31 import bl31_entrypoint, smc_handler64
@@ -29,7 +30,8 @@ class El3:
         self, board: Board, cpu: int, relinked: Mapping[str, Program] | None = None
     ) -> None:
         self.id: NodeId = el3_node(cpu)
-        self.image = Image("services.firmware", FIRMWARE_TEXT, "bl31_entrypoint", relinked)
+        patched = {**board.relinked(FIRMWARE), **(relinked or {})}
+        self.image = Image(FIRMWARE, FIRMWARE_TEXT, "bl31_entrypoint", patched)
         self.memory = FirmwareMemory(board.platform)
         self._board = board
         self._cpu = CpuIndex(cpu)

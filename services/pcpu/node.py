@@ -6,6 +6,7 @@ of the interrupt wire, which is not part of the PE.
 
 from collections.abc import Mapping, Sequence
 from importlib import import_module
+from typing import Final
 
 from proto.board import Board
 from proto.ids import GICD_NODE, BoardNs, CpuIndex, el3_node, pe_node
@@ -23,6 +24,7 @@ from proto.messages import (
     VcpuState,
 )
 from proto.node import ProtocolError
+from proto.patch import XEN
 from proto.platform import XEN_TEXT, GiccPower
 from proto.scenario import Relink
 from proto.traces import PeEntered, PePower
@@ -30,7 +32,7 @@ from proto.turn import Effect, Envelope, Send, Trace
 from services.pcpu.pe import Pe
 from services.pcpu.xen.memory import XenMemory
 
-XEN_PACKAGE = "services.pcpu.xen"
+XEN_PACKAGE: Final = XEN
 XEN_MODULES = (
     "conring",
     "console",
@@ -110,7 +112,8 @@ class PeNode:
         self.id = pe_node(cpu)
         self._board = board
         self._cpu = cpu
-        self._image = xen_image(board.profile.relink, relinked)
+        patched = {**board.relinked(XEN_PACKAGE), **(relinked or {})}
+        self._image = xen_image(board.profile.relink, patched)
         self._memory = XenMemory(board)
         self._pe: Pe | None = None
         self._last_tx = 0
