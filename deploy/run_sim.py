@@ -62,10 +62,11 @@ def run_sim(
             if on_turn is not None:
                 on_turn(turn)
 
+        chosen = strategy or RandomStrategy(seed)
         world = World(
             build_nodes(board),
             board.platform.latencies,
-            strategy or RandomStrategy(seed),
+            chosen,
             record,
             permissions(board),
         )
@@ -85,6 +86,7 @@ def run_sim(
                 strategy=name,
                 seed=seed,
                 choices=tuple(world.choices),
+                windows=chosen.windows,
             )
             tape.write(tape_beside(journal))
     return SimResult(outcome, journal, tape_beside(journal), crash)

@@ -1,16 +1,17 @@
 """The sim world: all nodes in one Python process, virtual time, every choice on the tape.
 
-Each pending event has a window [earliest, latest] of board time. The events that could come next
-are those whose earliest time is not behind the least latest time of all, of each link only the
-oldest: links are first-in first-out, as they are over ZeroMQ. Delivering an event moves board time
-to its earliest time, or leaves it where it is.
+Each pending event has a window [earliest, latest] of board time: one point that the strategy has
+drawn from the event's range, or the whole range if the strategy works with windows. The events that
+could come next are those whose earliest time is not behind the least latest time of all, of each
+link only the oldest: links are first-in first-out, as they are over ZeroMQ. Delivering an event
+moves board time to its earliest time, or leaves it where it is.
 """
 
 from bisect import insort
 from collections.abc import Callable, Mapping, Sequence
 from enum import Enum
-from typing import NamedTuple
 
+from bus.world.event import Event, Link
 from bus.world.strategies import Diverged, Strategy
 from proto.ids import BoardNs, Incarnation, NodeId
 from proto.node import Node, ProtocolError
@@ -43,17 +44,6 @@ class Outcome(Enum):
     """Board time has run out."""
 
 
-class Event(NamedTuple):
-    """A pending delivery; sorted by earliest time, then by age."""
-
-    earliest_ns: int
-    order: int
-    latest_ns: int
-    node: NodeId
-    envelope: Envelope | None
-    timer: str
-
-
 FIRST_LIFE = Incarnation(1)
 _START = ""
 
@@ -80,6 +70,7 @@ class World:
         self._latencies = latencies
         self._ranges: dict[type, tuple[int, int]] = {}
         self._strategy = strategy
+        self._windows = strategy.windows
         self._record = record
         self._may_send = may_send
         self._rules: dict[tuple[NodeId, NodeId], Rules] = {}
@@ -140,7 +131,7 @@ class World:
         if len(enabled) == 1:
             chosen = enabled[0]
         else:
-            index = self._strategy.pick(len(enabled))
+            index = self._strategy.pick(enabled)
             self.choices.append(index)
             chosen = enabled[index]
         queue.remove(chosen)
@@ -150,7 +141,7 @@ class World:
         """The events that could come next, oldest first."""
         bound = self._queue[0].latest_ns
         enabled: list[Event] = []
-        links: set[tuple[NodeId, NodeId]] = set()
+        links: set[Link] = set()
         for event in self._queue:
             if event.earliest_ns > bound:
                 break
@@ -246,26 +237,32 @@ class World:
         limits = self._ranges.get(type(body))
         if limits is None:
             limits = self._ranges[type(body)] = getattr(self._latencies, body.link)
-        earliest = self.now + self._draw(*limits)
+        low, high = limits
+        if not self._windows:
+            low = high = self._draw(low, high, link)
+        earliest, latest = self.now + low, self.now + high
         previous = self._links.get(link, 0)
         if earliest < previous:
             earliest = previous
+            latest = max(latest, earliest)
         self._links[link] = earliest
         self._order += 1
         envelope = Envelope(MessageId(src, FIRST_LIFE, seq), dst, cause, body)
-        insort(self._queue, Event(earliest, self._order, earliest, dst, envelope, ""))
+        insort(self._queue, Event(earliest, self._order, latest, dst, envelope, ""))
 
     def _set_timer(self, node: NodeId, timer: SetTimer) -> None:
         earliest = max(timer.earliest_ns, self.now)
         latest = max(timer.latest_ns, earliest)
-        earliest += self._draw(0, latest - earliest)
+        if not self._windows:
+            earliest += self._draw(0, latest - earliest, (node, timer.timer))
+            latest = earliest
         self._order += 1
         self._timers[node, timer.timer] = self._order
-        insort(self._queue, Event(earliest, self._order, earliest, node, None, timer.timer))
+        insort(self._queue, Event(earliest, self._order, latest, node, None, timer.timer))
 
-    def _draw(self, low: int, high: int) -> int:
+    def _draw(self, low: int, high: int, link: Link) -> int:
         if low >= high:
             return low
-        chosen = self._strategy.latency(low, high)
+        chosen = self._strategy.latency(low, high, link)
         self.choices.append(chosen - low)
         return chosen

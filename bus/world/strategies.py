@@ -1,22 +1,29 @@
-"""Strategies answer every question the world asks; a seeded one answers at random.
+"""Strategies answer every question the world asks, and every answer goes onto the tape.
 
 The world asks two kinds of question: how long does this take, inside its range, and which of the
-events that could come next comes next. Every answer goes onto the tape.
+events that could come next comes next. A strategy that works with `windows` is asked the second
+only: an event keeps its whole range and is delivered as early as the chosen order allows.
 """
 
 import random
 from collections.abc import Sequence
 from typing import Protocol
 
+from bus.world.event import Event, Link
+
 
 class Strategy(Protocol):
     """Decides what the architecture leaves open."""
 
-    def latency(self, low: int, high: int) -> int:
+    @property
+    def windows(self) -> bool:
+        """Whether events keep their ranges; fixed for the whole run."""
+
+    def latency(self, low: int, high: int, link: Link) -> int:
         """A value inside [low, high]; asked only when low < high."""
 
-    def pick(self, enabled: int) -> int:
-        """An index below `enabled`; asked only when at least two events are enabled."""
+    def pick(self, enabled: Sequence[Event]) -> int:
+        """An index into the events that could come next, oldest first; there are at least two."""
 
 
 class RandomStrategy:
@@ -24,10 +31,11 @@ class RandomStrategy:
 
     EDGE = 0.08
 
-    def __init__(self, seed: int) -> None:
+    def __init__(self, seed: int, windows: bool = False) -> None:
+        self.windows = windows
         self._draw = random.Random(seed).random
 
-    def latency(self, low: int, high: int) -> int:
+    def latency(self, low: int, high: int, link: Link) -> int:
         """A random value inside [low, high]."""
         drawn = self._draw()
         if drawn < self.EDGE:
@@ -36,19 +44,21 @@ class RandomStrategy:
             return high
         return low + int((drawn - self.EDGE) / (1 - 2 * self.EDGE) * (high - low))
 
-    def pick(self, enabled: int) -> int:
+    def pick(self, enabled: Sequence[Event]) -> int:
         """A random index."""
-        return int(self._draw() * enabled)
+        return int(self._draw() * len(enabled))
 
 
 class FifoStrategy:
     """The calmest schedule: everything takes its least time and comes in the order it was sent."""
 
-    def latency(self, low: int, high: int) -> int:
+    windows = False
+
+    def latency(self, low: int, high: int, link: Link) -> int:
         """The least value."""
         return low
 
-    def pick(self, enabled: int) -> int:
+    def pick(self, enabled: Sequence[Event]) -> int:
         """The oldest event."""
         return 0
 
@@ -63,17 +73,23 @@ class TapeStrategy:
     Raises `Diverged` with the number of the choice when an answer is missing or not allowed.
     """
 
-    def __init__(self, choices: Sequence[int]) -> None:
+    def __init__(self, choices: Sequence[int], windows: bool = False) -> None:
+        self.windows = windows
         self._choices = choices
         self._next = 0
 
-    def latency(self, low: int, high: int) -> int:
+    @property
+    def left(self) -> int:
+        """How many answers nobody has asked for."""
+        return len(self._choices) - self._next
+
+    def latency(self, low: int, high: int, link: Link) -> int:
         """The recorded latency."""
         return low + self._take(high - low + 1)
 
-    def pick(self, enabled: int) -> int:
+    def pick(self, enabled: Sequence[Event]) -> int:
         """The recorded index."""
-        return self._take(enabled)
+        return self._take(len(enabled))
 
     def _take(self, limit: int) -> int:
         position = self._next

@@ -28,6 +28,8 @@ class Tape(msgspec.Struct, frozen=True, kw_only=True):
     strategy: str
     seed: int
     choices: tuple[int, ...]
+    windows: bool = False
+    """Whether the strategy picked orders only, see `bus.world.strategies`."""
 
     def write(self, path: Path) -> None:
         """Write the tape to a file."""

@@ -43,7 +43,9 @@ def _replay_tape(tape: Tape, path: Path, json: bool, console: Console) -> int:
     with tempfile.TemporaryDirectory(prefix="torpor-") as folder:
         again = Path(folder) / "journal"
         try:
-            result = run_sim(tape.board, again, TapeStrategy(tape.choices), tape.strategy)
+            result = run_sim(
+                tape.board, again, TapeStrategy(tape.choices, tape.windows), tape.strategy
+            )
         except Diverged as error:
             return _differs(console, f"the tape does not fit: {error}")
         verdict = judge(read_journal(again), result.crash, healthy=not result.crash)
