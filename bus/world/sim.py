@@ -101,6 +101,11 @@ class World:
             self._deliver(event)
         return Outcome.ENDED
 
+    @property
+    def due_ns(self) -> int:
+        """Board time before which nothing happens."""
+        return max(self.now, self._queue[0].earliest_ns) if self._queue else self.now
+
     def force(self, node: NodeId, answered: Input, now: int) -> Sequence[Effect]:
         """Deliver the one pending event that is this input, at a recorded board time.
 

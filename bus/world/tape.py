@@ -30,6 +30,8 @@ class Tape(msgspec.Struct, frozen=True, kw_only=True):
     choices: tuple[int, ...]
     windows: bool = False
     """Whether the strategy picked orders only, see `bus.world.strategies`."""
+    stopped_ns: int = 0
+    """Board time at which the run was stopped before its scenario's time limit; 0 if it was not."""
 
     def write(self, path: Path) -> None:
         """Write the tape to a file."""

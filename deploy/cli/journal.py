@@ -12,8 +12,8 @@ import typer
 
 from bus.journal import Journal
 from deploy.cli.evidence import read_any_journal
-from deploy.cli.lines import Lines
 from deploy.cli.usage import PlainUsage, help_without_command
+from deploy.lines import Lines
 from deploy.loading import UsageError, code_hash
 
 app = typer.Typer(help="Look into journals.", invoke_without_command=True)

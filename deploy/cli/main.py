@@ -19,6 +19,7 @@ from deploy.cli.bench import console, irq, wake, xl
 from deploy.cli.check import check
 from deploy.cli.compose import compose
 from deploy.cli.down import down
+from deploy.cli.explore import explore_command
 from deploy.cli.journal import app as journal_app
 from deploy.cli.prepare import prepare
 from deploy.cli.psci import psci
@@ -71,6 +72,11 @@ app.callback()(help_without_command)
 app.command(cls=PlainUsage, epilog="Example: torpor run seed --world sim --seed 7 --json")(run)
 app.command(cls=PlainUsage, epilog="Example: torpor check runs/last/journal --json")(check)
 app.command(cls=PlainUsage, epilog="Example: torpor replay runs/last/journal")(replay)
+app.command(
+    "explore",
+    cls=PlainUsage,
+    epilog="Example: torpor explore seed --seeds 1000 --strategy pct --jobs 2",
+)(explore_command)
 app.command(cls=PlainUsage, epilog="Example: torpor psci cpu-on --world live --junit psci.xml")(
     psci
 )

@@ -96,8 +96,7 @@ def run(
         raise UsageError(f"scenario {scenario} stays open; start it with `torpor up {scenario}`")
     console = Console(stderr=True)
     with RunFolder(run_folder) as folder:
-        target = (journal or folder.journal).absolute()
-        _check_writable(target)
+        target = writable(journal or folder.journal)
         if world is WorldName.SIM:
             return _simulate(board, target, timeout, twice, json, console)
         options = LiveOptions(
@@ -120,12 +119,14 @@ def _refuse_options(world: WorldName, live_only: Mapping[str, object], twice: bo
         raise UsageError("--twice compares simulated runs; add --world sim")
 
 
-def _check_writable(path: Path) -> None:
+def writable(path: Path) -> Path:
     """Before anything is started: the journal has to have a place."""
+    path = path.absolute()
     if path.is_dir():
         raise UsageError(f"{path} is a folder; give --journal the name of a file")
     if not path.parent.is_dir():
         raise UsageError(f"{path.parent} is no folder; create it, or choose another --journal")
+    return path
 
 
 # -- live

@@ -9,7 +9,7 @@ from proto.scenario import Finding as KnownFinding
 from proto.traces import InterruptLost, ScenarioEnded, TraceBody
 from proto.turn import Trace, Turn
 from services.monitor.attempts import Attempt, Span
-from services.monitor.evidence import Evidence, Feed, HubNote, Links
+from services.monitor.evidence import Evidence, Feed, HubNote, Links, Observer
 from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Ending, Finding
 from services.monitor.properties import PROPERTIES
 from services.monitor.run_properties import BusIsClean, ScenarioIsDone
@@ -72,14 +72,18 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judge:
-    """Judges a journal record by record, so a growing one can be followed."""
+    """Judges a journal record by record, so a growing one can be followed.
 
-    def __init__(self, board: Board, world: str) -> None:
+    `observers` look at the same turns, after the properties.
+    """
+
+    def __init__(self, board: Board, world: str, observers: Sequence[Observer] = ()) -> None:
         self._links = Links()
         self.shadow = Shadow(board, self._links)
         self.properties = [kind(self.shadow) for kind in PROPERTIES]
         self._sometimes = Sometimes(self.shadow)
-        self._feed = Feed(self._links, [self.shadow, *self.properties, self._sometimes])
+        every: list[Observer] = [self.shadow, *self.properties, self._sometimes, *observers]
+        self._feed = Feed(self._links, every)
         self._known = board.profile.expected_findings + board.scenario.expected_findings
         self._world = world
         self._starvation = Starvation()
@@ -128,6 +132,15 @@ class Judge:
     def findings(self) -> list[Finding]:
         """What has been found so far, expected or not, in the order of the properties."""
         return [self._marked(finding) for found in self.properties for finding in found.findings]
+
+    @property
+    def is_surprised(self) -> bool:
+        """Whether something has been found that nobody expected."""
+        return any(
+            not self._marked(finding).expected
+            for found in self.properties
+            for finding in found.findings
+        )
 
     def conclude(self, torn: bool, trouble: str = "", healthy: bool = True) -> Verdict:
         """The verdict; ends this judge. See `judge`."""

@@ -1,0 +1,90 @@
+"""One schedule in memory: the board runs under a strategy and is judged on the way."""
+
+import hashlib
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from bus.journal import HubEvent
+from bus.world.bounded import CutOff
+from bus.world.strategies import Strategy
+from deploy.run_sim import Simulation
+from proto.board import Board
+from proto.codec import encode
+from proto.ids import HUB
+from proto.turn import Turn
+from proto.units import MS
+from services.monitor.coverage import Coverage
+from services.monitor.verdict import Judge, Verdict
+
+GRACE_NS = 5 * MS
+"""Board time for which a schedule goes on after a surprise: what follows from it is told too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """What came of a schedule.
+
+    `verdict` is None if the strategy cut it off; `crash` is what a node raised. `marks` are the
+    states it reached, with the number of choices before each. `stopped_ns` is where it was stopped
+    because it had failed already; 0 if it came to its own end.
+    """
+
+    verdict: Verdict | None
+    crash: str
+    choices: Sequence[int]
+    marks: Sequence[tuple[int, int]]
+    digest: str
+    stopped_ns: int
+
+
+def play(
+    board: Board,
+    strategy: Strategy,
+    *,
+    cover: bool = False,
+    digest: bool = False,
+    follow: Callable[[Turn], None] | None = None,
+    limit_ns: int = 0,
+) -> Played:
+    """Run and judge one schedule; it stops soon after the first surprise, or at `limit_ns`.
+
+    `cover` collects marks, `digest` hashes every turn, `follow` sees every turn. Raises `Diverged`
+    if a tape does not fit.
+    """
+    simulation: Simulation
+    coverage = Coverage(board, lambda: len(simulation.world.choices)) if cover else None
+    judge = Judge(board, "sim", () if coverage is None else (coverage,))
+    seen = hashlib.blake2b(digest_size=16) if digest else None
+    simulation = Simulation(board, strategy, _recorder(judge, seen, follow))
+    choices = simulation.world.choices
+
+    def enough(now: int) -> int | None:
+        return now + GRACE_NS if judge.is_surprised else None
+
+    try:
+        simulation.run(limit_ns, enough)
+    except CutOff:
+        return Played(None, "", choices, (), "", 0)
+    crash = simulation.crash
+    judge.feed(HubEvent("end", HUB, simulation.ending, simulation.world.now))
+    verdict = judge.conclude(False, crash, healthy=not crash)
+    marks = () if coverage is None else tuple(coverage.marks.items())
+    hashed = seen.hexdigest() if seen else ""
+    return Played(verdict, crash, choices, marks, hashed, simulation.stopped_ns)
+
+
+def _recorder(
+    judge: Judge, seen: "hashlib.blake2b | None", follow: Callable[[Turn], None] | None
+) -> Callable[[Turn], None]:
+    """The judge alone, where nobody else looks."""
+    if seen is None and follow is None:
+        return judge.feed
+
+    def record(turn: Turn) -> None:
+        judge.feed(turn)
+        if seen is not None:
+            seen.update(encode(turn))
+        if follow is not None:
+            follow(turn)
+
+    return record
