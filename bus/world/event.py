@@ -18,6 +18,8 @@ class Event(NamedTuple):
     node: NodeId
     envelope: Envelope | None
     timer: str
+    sent_at: int = -1
+    """Which of the world's turns sent it, from 0."""
 
     @property
     def link(self) -> Link:

@@ -8,18 +8,18 @@ moves board time to its earliest time, or leaves it where it is.
 """
 
 from bisect import insort
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from enum import Enum
+from typing import Any, Protocol
 
 from bus.world.event import Event, Link
 from bus.world.strategies import Diverged, Strategy
 from proto.ids import BoardNs, Incarnation, NodeId
 from proto.node import Node, ProtocolError
-from proto.permissions import Rules, permits
+from proto.permissions import Condition, Rules
 from proto.platform import Latencies
 from proto.traces import ScenarioEnded
 from proto.turn import (
-    CancelTimer,
     Effect,
     Envelope,
     Fired,
@@ -29,6 +29,7 @@ from proto.turn import (
     Send,
     SetTimer,
     Start,
+    Trace,
     Turn,
 )
 
@@ -46,13 +47,95 @@ class Outcome(Enum):
 
 FIRST_LIFE = Incarnation(1)
 _START = ""
+_NOTHING: frozenset[type] = frozenset()
+
+
+class Watcher(Protocol):
+    """Looks at a run from inside, at the turns that hold something it asks for.
+
+    Most turns move memory and concern no observer. Neither a record of them is built nor a handler
+    called, which makes a run with all properties a third shorter than with `record`.
+    """
+
+    @property
+    def received(self) -> Container[type]:
+        """Classes of bodies whose receivers' turns it is shown."""
+
+    @property
+    def sent(self) -> Container[type]:
+        """Classes of bodies whose senders' turns it is shown."""
+
+    @property
+    def traced(self) -> Container[type]:
+        """Classes of traces whose turns it is shown."""
+
+    @property
+    def waits(self) -> bool:
+        """Whether it is shown every turn for the time being."""
+
+    def join(self, undelivered: Callable[[NodeId, NodeId], Sequence[int]]) -> None:
+        """The run begins; `undelivered` gives the numbers of the messages that a link carries."""
+
+    def look(
+        self,
+        position: int,
+        now: int,
+        node: NodeId,
+        message: MessageId | None,
+        body: Any,
+        sent_at: int | None,
+        first_seq: int,
+        effects: Sequence[Effect],
+    ) -> None:
+        """A turn, the `position`th of the run from 0, and the message it answers, if it does.
+
+        `sent_at` is the position of the turn that sent the message, `first_seq` the number of the
+        first message among the effects.
+        """
+
+    def count(self, turns: int, messages: int, now: int) -> None:
+        """So many turns and messages have been there when the run stopped."""
+
+
+class _Place:
+    """What the world keeps of a node."""
+
+    __slots__ = ("messages", "node", "on_message", "timers", "turns", "wires")
+
+    def __init__(self, node: Node) -> None:
+        self.node = node
+        self.on_message: Callable[[Any, Envelope], Sequence[Effect]] = node.on_message
+        self.turns = 0
+        self.messages = 0
+        """How many it has sent: the number of its next one."""
+        self.timers: dict[str, int] = {}
+        """Those that are set, with the order of their events."""
+        self.wires: dict[NodeId, _Wire] = {}
+
+
+class _Wire:
+    """What the world keeps of a link."""
+
+    __slots__ = ("kinds", "link", "rules", "until_ns")
+
+    def __init__(self, link: Link, rules: Rules | None) -> None:
+        self.link = link
+        self.rules = rules
+        self.until_ns = 0
+        """No message arrives before the one that was sent before it."""
+        self.kinds: dict[type, _Kind] = {}
+
+
+_Kind = tuple[int, int, bool, Condition | None]
+"""Of a class of messages on a link: least and greatest latency, whether the sender's turn is shown,
+and the condition that each one has to meet."""
 
 
 class World:
     """Runs nodes until the scenario ends, nothing is left to happen, or board time runs out.
 
-    `record` receives every turn in the order of delivery. `choices` holds the strategy's answers.
-    With `may_send`, a node that sends what it may not is at fault.
+    `record` receives every turn in the order of delivery, `watch` looks at some. `choices` holds
+    the strategy's answers. With `may_send`, a node that sends what it may not is at fault.
     """
 
     def __init__(
@@ -60,44 +143,61 @@ class World:
         nodes: Mapping[NodeId, Node],
         latencies: Latencies,
         strategy: Strategy,
-        record: Callable[[Turn], None],
+        record: Callable[[Turn], None] | None = None,
         may_send: Callable[[NodeId, NodeId], Rules] | None = None,
+        watch: Watcher | None = None,
     ) -> None:
         self.now = 0
+        self.turns = 0
+        """How many turns there have been."""
         self.ended: ScenarioEnded | None = None
         self.choices: list[int] = []
-        self._nodes = dict(nodes)
         self._latencies = latencies
-        self._ranges: dict[type, tuple[int, int]] = {}
         self._strategy = strategy
         self._windows = strategy.windows
         self._record = record
         self._may_send = may_send
-        self._rules: dict[tuple[NodeId, NodeId], Rules] = {}
+        self._watch = watch
+        self._received = _NOTHING if watch is None else watch.received
+        self._sent = _NOTHING if watch is None else watch.sent
+        self._traced = _NOTHING if watch is None else watch.traced
         self._queue: list[Event] = []
         self._order = 0
-        self._timers: dict[tuple[NodeId, str], int] = {}
-        self._links: dict[tuple[NodeId, NodeId], int] = {}
-        self._turns = dict.fromkeys(self._nodes, 0)
-        self._seqs = dict.fromkeys(self._nodes, 0)
-        for node in self._nodes:
-            self._set_timer(node, SetTimer(_START, 0, 0))
+        self._places = {name: _Place(node) for name, node in nodes.items()}
+        for name, place in self._places.items():
+            self._set_timer(name, place, SetTimer(_START, 0, 0))
+        if watch is not None:
+            watch.join(self.undelivered)
 
     # -- running
 
     def run(self, limit_ns: int) -> Outcome:
         """Deliver events until the world stops; `limit_ns` bounds board time."""
-        queue = self._queue
+        try:
+            return self._run(limit_ns)
+        finally:
+            if self._watch is not None:
+                self._watch.count(self.turns, self.messages, self.now)
+
+    def _run(self, limit_ns: int) -> Outcome:
+        queue, places = self._queue, self._places
         while self.ended is None:
             if not queue:
                 return Outcome.QUIESCENT
-            if queue[0].earliest_ns > limit_ns:
+            event = queue[0]
+            earliest_ns, order, latest_ns, name, envelope, timer, _ = event
+            if earliest_ns > limit_ns:
                 return Outcome.TIME_LIMIT
-            event = self._next()
-            if event is None:
+            if envelope is None and places[name].timers.get(timer) != order:
+                del queue[0]
                 continue
-            if event.earliest_ns > self.now:
-                self.now = event.earliest_ns
+            if len(queue) == 1 or queue[1][0] > latest_ns:
+                del queue[0]
+            else:
+                event = self._choose()
+                earliest_ns = event.earliest_ns
+            if earliest_ns > self.now:
+                self.now = earliest_ns
             self._deliver(event)
         return Outcome.ENDED
 
@@ -105,6 +205,19 @@ class World:
     def due_ns(self) -> int:
         """Board time before which nothing happens."""
         return max(self.now, self._queue[0].earliest_ns) if self._queue else self.now
+
+    @property
+    def messages(self) -> int:
+        """How many messages have been sent."""
+        return sum(place.messages for place in self._places.values())
+
+    def undelivered(self, src: NodeId, dst: NodeId) -> list[int]:
+        """Numbers of the messages that are on their way on a link, oldest first."""
+        return [
+            event.envelope.id.seq
+            for event in self._queue
+            if event.envelope is not None and event.node == dst and event.envelope.id.src == src
+        ]
 
     def force(self, node: NodeId, answered: Input, now: int) -> Sequence[Effect]:
         """Deliver the one pending event that is this input, at a recorded board time.
@@ -118,20 +231,15 @@ class World:
 
     def is_timer_live(self, event: Event) -> bool:
         """Whether a timer's event has not been replaced or cancelled since it was set."""
-        return self._timers.get((event.node, event.timer)) == event.order
+        return self._places[event.node].timers.get(event.timer) == event.order
 
     # -- choosing
 
-    def _next(self) -> Event | None:
-        """Take the next event off the queue; None if it was a timer that is no longer set."""
-        queue = self._queue
-        first = queue[0]
-        if first.envelope is None and not self.is_timer_live(first):
-            del queue[0]
-            return None
-        if len(queue) == 1 or queue[1].earliest_ns > first.latest_ns:
-            del queue[0]
-            return first
+    def _choose(self) -> Event:
+        """Take the next event off the queue, whose first event is a message or a timer that is set.
+
+        The strategy is asked if there are several that could come next.
+        """
         enabled = self._enabled()
         if len(enabled) == 1:
             chosen = enabled[0]
@@ -139,7 +247,7 @@ class World:
             index = self._strategy.pick(enabled)
             self.choices.append(index)
             chosen = enabled[index]
-        queue.remove(chosen)
+        self._queue.remove(chosen)
         return chosen
 
     def _enabled(self) -> list[Event]:
@@ -188,86 +296,114 @@ class World:
     # -- delivering
 
     def _deliver(self, event: Event) -> Sequence[Effect]:
-        target = self._nodes[event.node]
-        envelope = event.envelope
-        now = BoardNs(self.now)
-        answered: Input
-        cause: MessageId | None = None
+        """Have a node answer, perform the effects in their order, and show the turn."""
+        _, _, _, name, envelope, timer, sent_at = event
+        place = self._places[name]
         if envelope is not None:
-            cause = envelope.id
-            answered = Received(cause)
-            effects = target.on_message(now, envelope)
+            cause, body = envelope.id, envelope.body
+            effects = place.on_message(self.now, envelope)
+            shown = type(body) in self._received
         else:
-            del self._timers[event.node, event.timer]
-            if event.timer == _START:
-                answered = Start()
-                effects = target.on_start(now)
-            else:
-                answered = Fired(event.timer)
-                effects = target.on_timer(now, event.timer)
-        self._commit(event.node, answered, cause, effects)
-        return effects
-
-    def _commit(
-        self, node: NodeId, answered: Input, cause: MessageId | None, effects: Sequence[Effect]
-    ) -> None:
-        """Record the turn, then perform its effects in their order."""
-        number = self._turns[node]
-        self._turns[node] = number + 1
-        first = seq = self._seqs[node]
+            cause, body, shown = None, None, False
+            effects = self._fire(place, timer)
+        first = place.messages
         for effect in effects:
             if isinstance(effect, Send):
-                self._post(node, seq, cause, effect)
-                seq += 1
+                shown |= self._post(name, place, cause, effect)
+            elif isinstance(effect, Trace):
+                shown |= type(effect.event) in self._traced
+                if isinstance(effect.event, ScenarioEnded):
+                    self.ended = effect.event
             elif isinstance(effect, SetTimer):
-                self._set_timer(node, effect)
-            elif isinstance(effect, CancelTimer):
-                self._timers.pop((node, effect.timer), None)
-            elif isinstance(effect.event, ScenarioEnded):
-                self.ended = effect.event
-        self._seqs[node] = seq
-        self._record(Turn(node, FIRST_LIFE, number, answered, self.now, first, tuple(effects)))
+                self._set_timer(name, place, effect)
+            else:
+                place.timers.pop(effect.timer, None)
+        number, position = place.turns, self.turns
+        place.turns, self.turns = number + 1, position + 1
+        if self._record is not None:
+            answered = _answered(envelope, timer)
+            turn = Turn(name, FIRST_LIFE, number, answered, self.now, first, tuple(effects))
+            self._record(turn)
+        watch = self._watch
+        if watch is not None and (shown or watch.waits):
+            watch.look(position, self.now, name, cause, body, sent_at, first, effects)
+        return effects
 
-    def _post(self, src: NodeId, seq: int, cause: MessageId | None, send: Send) -> None:
+    def _fire(self, place: _Place, timer: str) -> Sequence[Effect]:
+        del place.timers[timer]
+        now = BoardNs(self.now)
+        return place.node.on_start(now) if timer == _START else place.node.on_timer(now, timer)
+
+    def _post(self, src: NodeId, place: _Place, cause: MessageId | None, send: Send) -> bool:
+        """Put a message into the queue; whether the turn that sends it is shown."""
         dst, body = send.dst, send.body
-        link = (src, dst)
-        if dst not in self._nodes:
-            raise ProtocolError(f"{src} sends {type(body).__name__} to {dst}, which does not exist")
-        if self._may_send is not None:
-            rules = self._rules.get(link)
-            if rules is None:
-                rules = self._rules[link] = self._may_send(src, dst)
-            if not permits(rules, body):
-                raise ProtocolError(f"{src} may not send {type(body).__name__} to {dst}")
-        limits = self._ranges.get(type(body))
-        if limits is None:
-            limits = self._ranges[type(body)] = getattr(self._latencies, body.link)
-        low, high = limits
-        if not self._windows:
-            low = high = self._draw(low, high, link)
-        earliest, latest = self.now + low, self.now + high
-        previous = self._links.get(link, 0)
-        if earliest < previous:
-            earliest = previous
+        wire = place.wires.get(dst)
+        if wire is None:
+            wire = self._connect(src, place, send)
+        kind = wire.kinds.get(type(body))
+        if kind is None:
+            kind = self._admit(wire, send)
+        low, high, shown, condition = kind
+        if condition is not None and not condition(body):
+            raise ProtocolError(f"{src} may not send {type(body).__name__} to {dst}")
+        if low < high and not self._windows:
+            drawn = self._strategy.latency(low, high, wire.link)
+            self.choices.append(drawn - low)
+            low = high = drawn
+        now = self.now
+        earliest, latest = now + low, now + high
+        if earliest < wire.until_ns:
+            earliest = wire.until_ns
             latest = max(latest, earliest)
-        self._links[link] = earliest
-        self._order += 1
+        wire.until_ns = earliest
+        self._order = order = self._order + 1
+        seq = place.messages
+        place.messages = seq + 1
         envelope = Envelope(MessageId(src, FIRST_LIFE, seq), dst, cause, body)
-        insort(self._queue, Event(earliest, self._order, latest, dst, envelope, ""))
+        insort(self._queue, _event(Event, (earliest, order, latest, dst, envelope, "", self.turns)))
+        return shown
 
-    def _set_timer(self, node: NodeId, timer: SetTimer) -> None:
+    def _connect(self, src: NodeId, place: _Place, send: Send) -> _Wire:
+        """The first message of a link."""
+        dst = send.dst
+        if dst not in self._places:
+            what = type(send.body).__name__
+            raise ProtocolError(f"{src} sends {what} to {dst}, which does not exist")
+        rules = None if self._may_send is None else self._may_send(src, dst)
+        place.wires[dst] = wire = _Wire((src, dst), rules)
+        return wire
+
+    def _admit(self, wire: _Wire, send: Send) -> _Kind:
+        """The first message of its class on a link."""
+        kind = type(send.body)
+        condition: Condition | None = None
+        if wire.rules is not None:
+            if kind not in wire.rules:
+                src, dst = wire.link
+                raise ProtocolError(f"{src} may not send {kind.__name__} to {dst}")
+            condition = wire.rules[kind]
+        low, high = getattr(self._latencies, send.body.link)
+        wire.kinds[kind] = known = (low, high, kind in self._sent, condition)
+        return known
+
+    def _set_timer(self, name: NodeId, place: _Place, timer: SetTimer) -> None:
         earliest = max(timer.earliest_ns, self.now)
         latest = max(timer.latest_ns, earliest)
-        if not self._windows:
-            earliest += self._draw(0, latest - earliest, (node, timer.timer))
-            latest = earliest
-        self._order += 1
-        self._timers[node, timer.timer] = self._order
-        insort(self._queue, Event(earliest, self._order, latest, node, None, timer.timer))
+        if earliest < latest and not self._windows:
+            drawn = self._strategy.latency(0, latest - earliest, (name, timer.timer))
+            self.choices.append(drawn)
+            earliest = latest = earliest + drawn
+        self._order = order = self._order + 1
+        place.timers[timer.timer] = order
+        insort(self._queue, Event(earliest, order, latest, name, None, timer.timer, self.turns))
 
-    def _draw(self, low: int, high: int, link: Link) -> int:
-        if low >= high:
-            return low
-        chosen = self._strategy.latency(low, high, link)
-        self.choices.append(chosen - low)
-        return chosen
+
+def _answered(envelope: Envelope | None, timer: str) -> Input:
+    """What a turn answers, as its record says it."""
+    if envelope is not None:
+        return Received(envelope.id)
+    return Start() if timer == _START else Fired(timer)
+
+
+_event = tuple.__new__
+"""Makes an event from a tuple, in a third of the time of the named tuple's own `__new__`."""

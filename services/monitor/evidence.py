@@ -3,13 +3,14 @@
 The monitor imports nothing that moves messages: a journal is whatever has these attributes.
 """
 
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from proto.board import Board
 from proto.ids import Incarnation, NodeId
-from proto.turn import MessageId, Received, Send, Trace, Turn
+from proto.turn import Effect, MessageId, Received, Send, Trace, Turn
 
 
 class HubNote(Protocol):
@@ -96,84 +97,151 @@ class Observer(Protocol):
 
 Link = tuple[NodeId, NodeId]
 Callback = Callable[[Moment], None]
+Undelivered = Callable[[NodeId, NodeId], Sequence[int]]
+"""Numbers of the messages that are on their way from one node to another, oldest first."""
 
 
 class Links:
-    """How far each link has delivered; links are first-in first-out."""
+    """Waits until links have delivered what is on its way; links are first-in first-out."""
 
     def __init__(self) -> None:
-        self.messages = 0
-        """How many messages have been sent on all links."""
-        self._sent: dict[Link, int] = {}
-        self._received: dict[Link, int] = {}
-        self._waiting: dict[Link, list[tuple[int, Callback]]] = {}
-
-    def send(self, src: NodeId, dst: NodeId, seq: int) -> None:
-        """A message has been sent."""
-        self.messages += 1
-        self._sent[src, dst] = seq
-
-    def receive(self, moment: Moment, src: NodeId, seq: int) -> None:
-        """A message has been received, and its receiver's turn has been looked at."""
-        link = (src, moment.node)
-        self._received[link] = seq
-        waiting = self._waiting.get(link)
-        while waiting and waiting[0][0] <= seq:
-            waiting.pop(0)[1](moment)
+        self.undelivered: Undelivered = lambda src, dst: ()
+        self.sender: NodeId | None = None
+        self.next_seq = 0
+        """The node whose turn is being looked at, and the number of its next message."""
+        self.waiting: dict[Link, list[tuple[int, Callback]]] = {}
 
     def when_delivered(self, moment: Moment, src: NodeId, dst: NodeId, call: Callback) -> None:
         """Call back once everything sent so far on a link has been received: maybe at once."""
-        due = self._sent.get((src, dst), -1)
-        if self._received.get((src, dst), -1) >= due:
-            call(moment)
+        due = self.undelivered(src, dst)
+        if src == self.sender:
+            due = [seq for seq in due if seq < self.next_seq]
+        if due:
+            self.waiting.setdefault((src, dst), []).append((due[-1], call))
         else:
-            self._waiting.setdefault((src, dst), []).append((due, call))
+            call(moment)
+
+    def receive(self, moment: Moment, link: Link, seq: int) -> None:
+        """A message has been received, and its receiver's turn has been looked at."""
+        waiting = self.waiting.get(link, [])
+        while waiting and waiting[0][0] <= seq:
+            waiting.pop(0)[1](moment)
+        if not waiting:
+            self.waiting.pop(link, None)
+
+
+class _Sent(NamedTuple):
+    """A message of a journal that has not been received, and the position where it was sent."""
+
+    incarnation: Incarnation
+    seq: int
+    position: int
+    body: Any
 
 
 class Feed:
-    """Shows turns to observers, in the order in which the observers were given."""
+    """Shows turns to observers, in the order in which the observers were given.
+
+    The turns of a journal are put into `turn`. A world that is watched calls `look` itself, for the
+    turns that concern an observer only, so its messages need no books here.
+    """
 
     def __init__(self, links: Links, observers: Sequence[Observer]) -> None:
         self._links = links
-        self._traced: dict[type, list[Handler]] = {}
-        self._received: dict[type, list[Handler]] = {}
-        self._sent: dict[type, list[Handler]] = {}
+        self.traced: dict[type, list[Handler]] = {}
+        self.received: dict[type, list[Handler]] = {}
+        self.sent: dict[type, list[Handler]] = {}
         for observer in observers:
             for merged, table in (
-                (self._traced, observer.traced),
-                (self._received, observer.received),
-                (self._sent, observer.sent),
+                (self.traced, observer.traced),
+                (self.received, observer.received),
+                (self.sent, observer.sent),
             ):
                 for kind, handler in table.items():
                     merged.setdefault(kind, []).append(handler)
-        self._on_the_way: dict[MessageId, tuple[int, Any]] = {}
-        """Messages that have not been received, with the position at which they were sent."""
+        self.turns = 0
+        self.messages = 0
+        self.now = 0
+        self._on_the_way: dict[Link, deque[_Sent]] = {}
+        links.undelivered = self._undelivered
+
+    # -- a journal
 
     def turn(self, position: int, turn: Turn) -> None:
         """Show one turn: its input, then its effects in their order."""
-        answered = turn.input
-        message = answered.message if isinstance(answered, Received) else None
-        if message is None:
-            moment = Moment(position, turn.now, turn.node)
-        else:
-            sent_at, body = self._on_the_way.pop(message, (None, None))
-            moment = Moment(position, turn.now, turn.node, message.src, sent_at)
-            for handler in self._received.get(type(body), ()):
-                handler(moment, body)
+        message, sent = None, None
+        if isinstance(turn.input, Received):
+            message = turn.input.message
+            sent = self._receive(message, turn.node)
         seq = turn.first_seq
         for effect in turn.effects:
+            if isinstance(effect, Send):
+                self._on_the_way.setdefault((turn.node, effect.dst), deque()).append(
+                    _Sent(turn.incarnation, seq, position, effect.body)
+                )
+                seq += 1
+        body, sent_at = (None, None) if sent is None else (sent.body, sent.position)
+        self.look(
+            position, turn.now, turn.node, message, body, sent_at, turn.first_seq, turn.effects
+        )
+        messages = self.messages + seq - turn.first_seq
+        self.count(self.turns + 1, messages, max(self.now, turn.now))
+
+    def _receive(self, message: MessageId, dst: NodeId) -> _Sent | None:
+        """The message as it was sent, if the journal has it; older ones of its link are lost."""
+        waiting = self._on_the_way.get((message.src, dst), ())
+        identity = (message.incarnation, message.seq)
+        while waiting and waiting[0][:2] <= identity:
+            sent = waiting.popleft()
+            if sent[:2] == identity:
+                return sent
+        return None
+
+    def _undelivered(self, src: NodeId, dst: NodeId) -> list[int]:
+        return [sent.seq for sent in self._on_the_way.get((src, dst), ())]
+
+    # -- a world that is watched
+
+    def join(self, undelivered: Undelivered) -> None:
+        """The run begins."""
+        self._links.undelivered = undelivered
+
+    @property
+    def waits(self) -> bool:
+        """Whether somebody waits for a link, so that every turn counts."""
+        return bool(self._links.waiting)
+
+    def look(
+        self,
+        position: int,
+        now: int,
+        node: NodeId,
+        message: MessageId | None,
+        body: Any,
+        sent_at: int | None,
+        first_seq: int,
+        effects: Sequence[Effect],
+    ) -> None:
+        """Show a turn at a position, and the message it answers with where it was sent."""
+        links = self._links
+        links.sender, links.next_seq = node, first_seq
+        if message is None:
+            moment = Moment(position, now, node)
+        else:
+            moment = Moment(position, now, node, message.src, sent_at)
+            for handler in self.received.get(type(body), ()):
+                handler(moment, body)
+        for effect in effects:
             if isinstance(effect, Trace):
-                for handler in self._traced.get(type(effect.event), ()):
+                for handler in self.traced.get(type(effect.event), ()):
                     handler(moment, effect.event)
             elif isinstance(effect, Send):
-                self._send(moment, turn.incarnation, seq, effect)
-                seq += 1
-        if message is not None:
-            self._links.receive(moment, message.src, message.seq)
+                links.next_seq += 1
+                for handler in self.sent.get(type(effect.body), ()):
+                    handler(moment, effect.body)
+        if message is not None and links.waiting:
+            links.receive(moment, (message.src, node), message.seq)
 
-    def _send(self, moment: Moment, incarnation: Incarnation, seq: int, effect: Send) -> None:
-        message = MessageId(moment.node, incarnation, seq)
-        self._on_the_way[message] = (moment.position, effect.body)
-        self._links.send(moment.node, effect.dst, seq)
-        for handler in self._sent.get(type(effect.body), ()):
-            handler(moment, effect.body)
+    def count(self, turns: int, messages: int, now: int) -> None:
+        """So many turns and messages have been there, until a board time."""
+        self.turns, self.messages, self.now = turns, messages, now

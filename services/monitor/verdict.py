@@ -6,10 +6,10 @@ import msgspec
 
 from proto.board import Board
 from proto.scenario import Finding as KnownFinding
-from proto.traces import InterruptLost, ScenarioEnded, TraceBody
-from proto.turn import Trace, Turn
+from proto.traces import InterruptLost, ScenarioEnded
+from proto.turn import Turn
 from services.monitor.attempts import Attempt, Span
-from services.monitor.evidence import Evidence, Feed, HubNote, Links, Observer
+from services.monitor.evidence import Evidence, Feed, HubNote, Links, Moment, Observer, Table
 from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Ending, Finding
 from services.monitor.properties import PROPERTIES
 from services.monitor.run_properties import BusIsClean, ScenarioIsDone
@@ -72,24 +72,24 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Judge:
-    """Judges a journal record by record, so a growing one can be followed.
+    """Judges a journal record by record, so a growing one can be followed; or watches a world.
 
     `observers` look at the same turns, after the properties.
     """
 
     def __init__(self, board: Board, world: str, observers: Sequence[Observer] = ()) -> None:
-        self._links = Links()
-        self.shadow = Shadow(board, self._links)
+        links = Links()
+        self.shadow = Shadow(board, links)
         self.properties = [kind(self.shadow) for kind in PROPERTIES]
         self._sometimes = Sometimes(self.shadow)
-        every: list[Observer] = [self.shadow, *self.properties, self._sometimes, *observers]
-        self._feed = Feed(self._links, every)
+        every: list[Observer] = [self.shadow, *self.properties, self._sometimes, self, *observers]
+        self.watch = Feed(links, every)
+        """For a world that has this judge watch it, instead of one that feeds it with records."""
         self._known = board.profile.expected_findings + board.scenario.expected_findings
         self._world = world
         self._starvation = Starvation()
-        self._position = -1
+        self._notes = 0
         self._lost: list[Loss] = []
-        self._turns = 0
         self._now = 0
         self._ended = False
         self._stuck = ""
@@ -97,27 +97,42 @@ class Judge:
 
     def feed(self, record: Turn | HubNote) -> None:
         """Look at the next record."""
-        self._position += 1
-        if isinstance(record, Turn):
-            self._now = max(self._now, record.now)
-            self._turns += 1
-            self._feed.turn(self._position, record)
-            if self._world == "live":
-                self._starvation.turn(record)
-            for effect in record.effects:
-                if isinstance(effect, Trace):
-                    self._look_at(effect.event)
-        else:
+        if not isinstance(record, Turn):
             self._hub(record)
+            return
+        self.watch.turn(self._position + 1, record)
+        if self._world == "live":
+            self._starvation.turn(record)
 
-    def _look_at(self, event: TraceBody) -> None:
-        if isinstance(event, ScenarioEnded):
-            self._ended = True
-        elif isinstance(event, InterruptLost):
-            loss = Loss(intid=event.intid, block=event.block, position=self._position)
-            self._lost.append(loss)
+    @property
+    def _position(self) -> int:
+        """Of the last record."""
+        return self.watch.turns + self._notes - 1
+
+    @property
+    def traced(self) -> Table:
+        """The scenario's end, and what a block lost with its power."""
+        return {ScenarioEnded: self._on_ended, InterruptLost: self._on_lost}
+
+    @property
+    def received(self) -> Table:
+        """Nothing."""
+        return {}
+
+    @property
+    def sent(self) -> Table:
+        """Nothing."""
+        return {}
+
+    def _on_ended(self, moment: Moment, event: ScenarioEnded) -> None:
+        self._ended = True
+
+    def _on_lost(self, moment: Moment, event: InterruptLost) -> None:
+        loss = Loss(intid=event.intid, block=event.block, position=moment.position)
+        self._lost.append(loss)
 
     def _hub(self, note: HubNote) -> None:
+        self._notes += 1
         self._now = max(self._now, note.now_ns)
         for found in self.properties:
             if isinstance(found, BusIsClean):
@@ -161,8 +176,8 @@ class Judge:
             phases=tuple(_phase(span) for span in self.shadow.spans),
             lost=tuple(self._lost),
             sometimes=self._sometimes.reached,
-            turns=self._turns,
-            messages=self._links.messages,
+            turns=self.watch.turns,
+            messages=self.watch.messages,
         )
 
     def _ending(self, torn: bool, trouble: str) -> Ending:
@@ -173,7 +188,7 @@ class Judge:
             reason = "the journal ends before the scenario"
         return Ending(
             max(self._position, 0),
-            self._now,
+            max(self._now, self.watch.now),
             complete=not reason,
             trouble=reason,
             starved=self._starvation.text,
