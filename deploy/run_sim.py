@@ -6,7 +6,7 @@ from pathlib import Path
 
 from bus.journal import Header, HubEvent, JournalWriter
 from bus.world.bounded import CutOff
-from bus.world.sim import Outcome, World
+from bus.world.sim import Outcome, Watcher, World
 from bus.world.strategies import Diverged, RandomStrategy, Strategy
 from bus.world.tape import Tape
 from deploy.composition import build_nodes
@@ -48,10 +48,16 @@ class Simulation:
     `enough`, which is asked now and then and gives the limit from then on, or None.
     """
 
-    def __init__(self, board: Board, strategy: Strategy, record: Callable[[Turn], None]) -> None:
+    def __init__(
+        self,
+        board: Board,
+        strategy: Strategy,
+        record: Callable[[Turn], None] | None = None,
+        watch: Watcher | None = None,
+    ) -> None:
         latencies = board.platform.latencies
         nodes = build_nodes(board)
-        self.world = World(nodes, latencies, strategy, record, permissions(board))
+        self.world = World(nodes, latencies, strategy, record, permissions(board), watch)
         self.windows = strategy.windows
         self.outcome: Outcome | None = None
         self.crash = ""

@@ -55,7 +55,7 @@ def play(
     coverage = Coverage(board, lambda: len(simulation.world.choices)) if cover else None
     judge = Judge(board, "sim", () if coverage is None else (coverage,))
     seen = hashlib.blake2b(digest_size=16) if digest else None
-    simulation = Simulation(board, strategy, _recorder(judge, seen, follow))
+    simulation = Simulation(board, strategy, _recorder(seen, follow), judge.watch)
     choices = simulation.world.choices
 
     def enough(now: int) -> int | None:
@@ -74,16 +74,14 @@ def play(
 
 
 def _recorder(
-    judge: Judge, seen: "hashlib.blake2b | None", follow: Callable[[Turn], None] | None
-) -> Callable[[Turn], None]:
-    """The judge alone, where nobody else looks."""
-    if seen is None and follow is None:
-        return judge.feed
+    seen: "hashlib.blake2b | None", follow: Callable[[Turn], None] | None
+) -> Callable[[Turn], None] | None:
+    """For those who look at every turn."""
+    if seen is None:
+        return follow
 
     def record(turn: Turn) -> None:
-        judge.feed(turn)
-        if seen is not None:
-            seen.update(encode(turn))
+        seen.update(encode(turn))
         if follow is not None:
             follow(turn)
 
