@@ -21,8 +21,21 @@ EXIT_CODES = {PASS: 0, VIOLATED: 1, INCONCLUSIVE: 3}
 STYLES = {PASS: "green", VIOLATED: "red", INCONCLUSIVE: "yellow"}
 
 
+class Demand(msgspec.Struct, frozen=True, kw_only=True):
+    """What a property demands: `kind` is `always` or `eventually`, `clause` names its source."""
+
+    kind: str
+    clause: str
+
+
+DEMANDS = {kind.name: Demand(kind=kind.kind, clause=kind.clause) for kind in PROPERTIES}
+
+
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The `--json` object; `processes` are pids of the live world, `replay` is a command."""
+    """The `--json` object; `processes` are pids of the live world, `replay` is a command.
+
+    `demands` says of each of the `properties` what it is.
+    """
 
     world: str
     scenario: str
@@ -34,6 +47,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     verdict: str
     trouble: str
     properties: dict[str, str]
+    demands: dict[str, Demand]
     findings: tuple[Finding, ...]
     undecided: tuple[str, ...]
     attempts: tuple[AttemptReport, ...]
@@ -96,6 +110,7 @@ def report_on(
         profile=board.profile.name,
         power_model=board.scenario.power_model,
         seed=board.scenario.seed,
+        demands=DEMANDS,
         composition=board.composition,
         processes=pids or {},
         journal=str(journal),
@@ -125,10 +140,15 @@ def show(report: Report, console: Console) -> None:
         console.print("no attempt to suspend the host")
     for finding in report.findings:
         console.print(_finding(finding), soft_wrap=True)
+        for message in finding.messages:
+            console.print(Text(f"    {message}", style="dim"), soft_wrap=True)
     for loss in report.lost:
         _line(console, "lost: ", f"INTID {loss.intid} in {loss.block} (record {loss.position})")
     for text in report.undecided:
         _line(console, "undecided: ", text)
+    missed = [name for name, reached in report.sometimes.items() if not reached]
+    if missed:
+        _line(console, "sometimes, but not in this run: ", ", ".join(missed))
     verdict = Text(report.verdict, style=f"bold {STYLES[report.verdict]}")
     reason = f" ({report.trouble})" if report.trouble else ""
     console.print(Text.assemble("verdict: ", verdict, reason), soft_wrap=True)
@@ -166,7 +186,6 @@ def duration(span_ns: int) -> str:
 
 def _properties(report: Report) -> Table:
     surprises = {finding.property for finding in report.findings if not finding.expected}
-    clauses = {kind.name: kind.clause for kind in PROPERTIES}
     shown = {
         name: Text(f"{verdict}, as expected", style="dim")
         if verdict == VIOLATED and name not in surprises
@@ -175,11 +194,14 @@ def _properties(report: Report) -> Table:
     }
     table = Table()
     table.add_column("property", no_wrap=True)
+    table.add_column("kind", no_wrap=True)
     table.add_column("verdict", no_wrap=True)
     table.add_column("what it demands")
     for name, verdict in shown.items():
         # A narrow terminal cuts the end of this one off.
-        table.add_row(name, verdict, Text(clauses[name], no_wrap=True, overflow="ellipsis"))
+        demand = DEMANDS[name]
+        clause = Text(demand.clause, no_wrap=True, overflow="ellipsis")
+        table.add_row(name, demand.kind, verdict, clause)
     return table
 
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple, Protocol
 from proto.board import Board
 from proto.ids import Incarnation, NodeId
 from proto.turn import Effect, MessageId, Received, Send, Trace, Turn
+from services.monitor.telling import Window
 
 
 class HubNote(Protocol):
@@ -162,6 +163,7 @@ class Feed:
         self.turns = 0
         self.messages = 0
         self.now = 0
+        self.window = Window()
         self._on_the_way: dict[Link, deque[_Sent]] = {}
         links.undelivered = self._undelivered
 
@@ -225,20 +227,24 @@ class Feed:
         """Show a turn at a position, and the message it answers with where it was sent."""
         links = self._links
         links.sender, links.next_seq = node, first_seq
-        if message is None:
-            moment = Moment(position, now, node)
-        else:
-            moment = Moment(position, now, node, message.src, sent_at)
-            for handler in self.received.get(type(body), ()):
-                handler(moment, body)
+        shown = False
+        src = None if message is None else message.src
+        moment = Moment(position, now, node, src, sent_at)
+        for handler in self.received.get(type(body), ()):
+            shown = True
+            handler(moment, body)
         for effect in effects:
             if isinstance(effect, Trace):
                 for handler in self.traced.get(type(effect.event), ()):
+                    shown = True
                     handler(moment, effect.event)
             elif isinstance(effect, Send):
                 links.next_seq += 1
                 for handler in self.sent.get(type(effect.body), ()):
+                    shown = True
                     handler(moment, effect.body)
+        if shown:
+            self.window.keep(position, (now, node, src, body, effects))
         if message is not None and links.waiting:
             links.receive(moment, (message.src, node), message.seq)
 

@@ -35,7 +35,7 @@ from services.monitor.guest_calls import (
     device_owners,
     wrong_registers,
 )
-from services.monitor.prop import PATIENCE_NS, Ending, Property, names
+from services.monitor.prop import EVENTUALLY, PATIENCE_NS, Ending, Property, names
 from services.monitor.shadow import Shadow
 
 
@@ -49,6 +49,7 @@ class ResumeIsExact(Property):
     """
 
     name = "I3"
+    kind = EVENTUALLY
     clause = (
         "An accepted SYSTEM_SUSPEND ends in exactly one start at entry with x0 = context_id, other "
         "GPRs 0, MMU off, so does a CPU_ON; a refused one returns in place with its error "
@@ -298,6 +299,7 @@ class WakeIsDelivered(Property):
     """Follows each assertion of a wake source from the device to the guest."""
 
     name = "I5"
+    kind = EVENTUALLY
     clause = (
         "A wake interrupt arriving at any point prevents or ends the sleep "
         "and is delivered exactly once"

@@ -16,6 +16,15 @@ VIOLATED = "violated"
 INCONCLUSIVE = "inconclusive"
 NOT_REACHED = "not reached"
 
+ALWAYS = "always"
+"""Nothing bad ever happens: one record may prove a violation."""
+
+EVENTUALLY = "eventually"
+"""Something good happens in its time, counted while no scenario holds anything up."""
+
+SOMETIMES = "sometimes"
+"""Some run of a set gets there: an interleaving, reported when it is never reached."""
+
 PATIENCE_NS = 1 * S
 """Board time after which something that is owed counts as missing."""
 
@@ -23,7 +32,8 @@ PATIENCE_NS = 1 * S
 class Finding(msgspec.Struct, frozen=True, kw_only=True):
     """A violation, with the journal positions that prove it.
 
-    `expected` findings are known to come from the published design; `because` says how.
+    `expected` findings are known to come from the published design; `because` says how. `kind` and
+    `clause` are the property's. `messages` has a line for each position whose turn is known.
     """
 
     property: str
@@ -31,6 +41,9 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True):
     positions: tuple[int, ...]
     expected: bool = False
     because: str = ""
+    kind: str = ""
+    clause: str = ""
+    messages: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,8 +65,10 @@ class Property:
     """Base: a property observes turns, notes findings, and may owe a decision at the end."""
 
     name: ClassVar[str]
+    kind: ClassVar[str] = ALWAYS
+    """`always` or `eventually`; an `always` property may owe something in its time besides."""
     clause: ClassVar[str]
-    """The statement, with where it comes from."""
+    """The statement, with where it comes from: an invariant, or a document and a clause's title."""
 
     def __init__(self, shadow: Shadow) -> None:
         self.shadow = shadow
@@ -102,7 +117,13 @@ class Property:
                 self.findings.append(finding)
 
     def _finding(self, text: str, positions: Sequence[int]) -> Finding:
-        return Finding(property=self.name, text=text, positions=tuple(sorted(set(positions))))
+        return Finding(
+            property=self.name,
+            text=text,
+            positions=tuple(sorted(set(positions))),
+            kind=self.kind,
+            clause=self.clause,
+        )
 
     def verdict(self, ending: Ending) -> str:
         """`pass`, `violated`, `inconclusive` or `not reached`."""

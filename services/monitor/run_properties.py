@@ -3,7 +3,7 @@
 from proto.traces import PeHalted, ScenarioEnded
 from services.monitor.attempts import Attempt
 from services.monitor.evidence import HubNote, Moment, Table
-from services.monitor.prop import Ending, Property, names
+from services.monitor.prop import EVENTUALLY, Ending, Property, names
 from services.monitor.shadow import Shadow
 
 
@@ -30,6 +30,7 @@ class ScenarioIsDone(Property):
     """The operator's own account, or the reason why there is none."""
 
     name = "scenario"
+    kind = EVENTUALLY
     clause = "Every step of the scenario is carried out and every expectation met in its time"
 
     def __init__(self, shadow: Shadow) -> None:

@@ -165,7 +165,7 @@ class Judge:
                 found.stuck = self._stuck
             found.settle(ending)
         properties = {found.name: found.verdict(ending) for found in self.properties}
-        findings = tuple(self.findings)
+        findings = tuple(self._told(finding) for finding in self.findings)
         return Verdict(
             verdict=_overall(ending, properties, findings, healthy and not self._died),
             trouble=ending.trouble,
@@ -193,6 +193,10 @@ class Judge:
             trouble=reason,
             starved=self._starvation.text,
         )
+
+    def _told(self, finding: Finding) -> Finding:
+        messages = self.watch.window.tell(finding.positions)
+        return msgspec.structs.replace(finding, messages=messages)
 
     def _marked(self, finding: Finding) -> Finding:
         known = next((known for known in self._known if _explains(known, finding)), None)

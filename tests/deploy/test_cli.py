@@ -282,23 +282,25 @@ def test_a_report_names_the_run_that_last_leads_to(run_folder: Path, tmp_path: P
 def test_the_properties_say_what_they_mean(
     columns: int, journal: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """One line each, as much of the clause as there is room for."""
+    """One line each: its kind, and as much of the clause as there is room for."""
     monkeypatch.setenv("COLUMNS", str(columns))
     lines = torpor("check", journal).stderr.splitlines()
     rows = {
         words[1]: line
         for line in lines
-        if len(words := line.split()) > 3 and words[1] in {kind.name for kind in PROPERTIES}
+        if len(words := line.split()) > 5 and words[1] in {kind.name for kind in PROPERTIES}
     }
 
     assert len(rows) == len(PROPERTIES)
     assert all(len(row) <= columns for row in rows.values())
-    room = columns - 19 - len("not reached")
+    widest = max(len(kind.name) for kind in PROPERTIES)
+    room = columns - 13 - widest - len("eventually") - len("not reached")
     for kind in PROPERTIES:
         cells = [cell.strip() for cell in rows[kind.name].strip("│").split("│")]
-        assert cells[1] in ("pass", "not reached")
-        assert cells[2].startswith(kind.clause[:20])
-        assert ("…" in cells[2]) == (len(kind.clause) > room)
+        assert cells[1] == kind.kind
+        assert cells[2] in ("pass", "not reached")
+        assert cells[3].startswith(kind.clause[:15])
+        assert ("…" in cells[3]) == (len(kind.clause) > room)
 
 
 def test_a_run_without_a_suspend_says_so(tmp_path: Path) -> None:
