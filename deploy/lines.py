@@ -68,7 +68,7 @@ class Lines:
         match turn.input:
             case Received(message):
                 body = self._bodies.pop(message, None)
-                shown = "a message that is not in the journal" if body is None else self._body(body)
+                shown = "a message that is not in the journal" if body is None else self.body(body)
                 return f"{message.src} {shown}"
             case Fired(timer):
                 return f"timer {timer}"
@@ -78,15 +78,15 @@ class Lines:
     def _effect(self, effect: Effect) -> str:
         match effect:
             case Send(dst, body):
-                return f"> {dst} {self._body(body)}"
+                return f"> {dst} {self.body(body)}"
             case SetTimer(timer, earliest_ns, latest_ns):
                 return f"set timer {timer} {earliest_ns}-{latest_ns}"
             case CancelTimer(timer):
                 return f"cancel timer {timer}"
             case Trace(event):
-                return self._body(event)
+                return self.body(event)
 
-    def _body(self, body: msgspec.Struct) -> str:
+    def body(self, body: msgspec.Struct) -> str:
         """Like a constructor call; a struct inside another is shown alike."""
         fields = (
             f"{name}={self._field(name, getattr(body, name))}" for name in body.__struct_fields__
@@ -98,7 +98,7 @@ class Lines:
             items = [self._field(name, item) for item in value]
             return f"({', '.join(items)}{',' if len(items) == 1 else ''})"
         if isinstance(value, msgspec.Struct):
-            return self._body(value)
+            return self.body(value)
         if isinstance(value, Enum):
             return value.name
         if name == "attributes" and isinstance(value, int):

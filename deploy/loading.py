@@ -114,6 +114,13 @@ def _patched(patches: Sequence[Patch], value: P) -> P:
         raise UsageError(f"--mutant: {error}") from error
 
 
+def check_board(board: Board) -> None:
+    """Refuse a board that was put together from parts and cannot run; raises `UsageError`."""
+    scenario, path = board.scenario, Path(board.scenario.name)
+    _check_scenario(scenario, board.platform, path)
+    _check_points(scenario, board.platform, board.profile, path)
+
+
 def standing(scenario: str, overrides: Overrides) -> Board:
     """Like `resolve`, for a board that stays up when the scenario's steps are done."""
     board = resolve(scenario, overrides)

@@ -26,6 +26,7 @@ from deploy.cli.psci import psci
 from deploy.cli.replay import replay
 from deploy.cli.run import run
 from deploy.cli.schema import schema
+from deploy.cli.shrink import shrink
 from deploy.cli.status import status
 from deploy.cli.talk import EXIT_NO_ANSWER, NoAnswer
 from deploy.cli.up import up
@@ -77,6 +78,9 @@ app.command(
     cls=PlainUsage,
     epilog="Example: torpor explore seed --seeds 1000 --strategy pct --jobs 2",
 )(explore_command)
+app.command(cls=PlainUsage, epilog="Example: torpor shrink runs/last/schedule-7.journal.tape")(
+    shrink
+)
 app.command(cls=PlainUsage, epilog="Example: torpor psci cpu-on --world live --junit psci.xml")(
     psci
 )

@@ -26,7 +26,7 @@ class Played:
 
     `verdict` is None if the strategy cut it off; `crash` is what a node raised. `marks` are the
     states it reached, with the number of choices before each. `stopped_ns` is where it was stopped
-    because it had failed already; 0 if it came to its own end.
+    because it had failed already, 0 if it came to its own end; `ended_ns` is where it ended.
     """
 
     verdict: Verdict | None
@@ -35,6 +35,7 @@ class Played:
     marks: Sequence[tuple[int, int]]
     digest: str
     stopped_ns: int
+    ended_ns: int
 
 
 def play(
@@ -64,13 +65,14 @@ def play(
     try:
         simulation.run(limit_ns, enough)
     except CutOff:
-        return Played(None, "", choices, (), "", 0)
+        return Played(None, "", choices, (), "", 0, simulation.world.now)
     crash = simulation.crash
     judge.feed(HubEvent("end", HUB, simulation.ending, simulation.world.now))
     verdict = judge.conclude(False, crash, healthy=not crash)
     marks = () if coverage is None else tuple(coverage.marks.items())
     hashed = seen.hexdigest() if seen else ""
-    return Played(verdict, crash, choices, marks, hashed, simulation.stopped_ns)
+    ended_ns = simulation.world.now
+    return Played(verdict, crash, choices, marks, hashed, simulation.stopped_ns, ended_ns)
 
 
 def _recorder(

@@ -1,0 +1,1 @@
+"""Shrinking: the smallest board, scenario and schedule that still fail alike."""
