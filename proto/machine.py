@@ -53,6 +53,18 @@ class Halt(Exception):
 Thread = Coroutine[int, Any, Any]
 
 
+class _Translations(dict[int, int]):
+    """What has been translated so far: a look-up instead of a call for each address of a burst."""
+
+    def __init__(self, translate: Callable[[int], int]) -> None:
+        super().__init__()
+        self._translate = translate
+
+    def __missing__(self, address: int) -> int:
+        physical = self[address] = self._translate(address)
+        return physical
+
+
 @dataclass(slots=True)
 class _Frame:
     """One level of the exception stack."""
@@ -102,6 +114,9 @@ class Processor:
         self._bus_since_ns = 0
         self._bus_timer = False
         self._posted: dict[NodeId, None] = {}
+        self._tlb = _Translations(self.translate)
+        self._devices: dict[int, NodeId] = {}
+        """Who answers at the addresses that have been used; the map does not change."""
 
     # -- driven by the node
 
@@ -127,17 +142,18 @@ class Processor:
 
     def answer(self, body: Body) -> bool:
         """Complete the transaction that a reply answers; False if the body is not a reply."""
-        match body:
-            case Reply(tx, value) | PointRelease(tx, value):
-                self.complete(tx, value)
-            case Replies(tx, values):
-                self.complete(tx, values)
-            case FifoData(tx, data):
-                self.complete(tx, data)
-            case Abort(tx, reason):
-                self.refuse(tx, reason)
-            case _:
-                return False
+        if isinstance(body, Reply):
+            self.complete(body.tx, body.value)
+        elif isinstance(body, Replies):
+            self.complete(body.tx, body.values)
+        elif isinstance(body, Abort):
+            self.refuse(body.tx, body.reason)
+        elif isinstance(body, PointRelease):
+            self.complete(body.tx, body.answer)
+        elif isinstance(body, FifoData):
+            self.complete(body.tx, body.data)
+        else:
+            return False
         return True
 
     def complete(self, tx: int, value: Any = 0) -> None:
@@ -192,12 +208,12 @@ class Processor:
     def load(self, cell: Cell, attributes: Attributes = Attributes.NORMAL_WB) -> Awaitable[int]:
         """Read one cell."""
         tx = self._next_tx()
-        return self._transact(DRAM, Load(tx, self.translate(cell), attributes), tx)
+        return self._transact(DRAM, Load(tx, self._tlb[cell], attributes), tx)
 
     def load_burst(self, cells: Sequence[Cell]) -> Awaitable[tuple[int, ...]]:
         """Read several cells at one point of the memory order."""
         tx = self._next_tx()
-        addresses = tuple(self.translate(cell) for cell in cells)
+        addresses = tuple(map(self._tlb.__getitem__, cells))
         return self._transact(DRAM, LoadBurst(tx, addresses), tx)
 
     def store(
@@ -205,19 +221,19 @@ class Processor:
     ) -> Awaitable[int]:
         """Write one cell."""
         tx = self._next_tx()
-        return self._transact(DRAM, Store(tx, self.translate(cell), value, attributes), tx)
+        return self._transact(DRAM, Store(tx, self._tlb[cell], value, attributes), tx)
 
     def store_burst(self, cells: Sequence[Cell], values: Sequence[int]) -> Awaitable[int]:
         """Write several cells at one point of the memory order."""
         assert len(cells) == len(values)
         tx = self._next_tx()
-        addresses = tuple(self.translate(cell) for cell in cells)
+        addresses = tuple(map(self._tlb.__getitem__, cells))
         return self._transact(DRAM, StoreBurst(tx, addresses, tuple(values)), tx)
 
     def atomic(self, operation: AtomicOp, cell: Cell, operand: int) -> Awaitable[int]:
         """Read-modify-write one cell; gives the value before."""
         tx = self._next_tx()
-        return self._transact(DRAM, Atomic(tx, operation, self.translate(cell), operand), tx)
+        return self._transact(DRAM, Atomic(tx, operation, self._tlb[cell], operand), tx)
 
     def fetch_add(self, cell: Cell, delta: int) -> Awaitable[int]:
         """Add to a cell; gives the value before."""
@@ -226,19 +242,19 @@ class Processor:
     def compare_and_swap(self, cell: Cell, expected: int, desired: int) -> Awaitable[int]:
         """Write `desired` if the cell holds `expected`; gives the value before."""
         tx = self._next_tx()
-        body = CompareAndSwap(tx, self.translate(cell), expected, desired)
+        body = CompareAndSwap(tx, self._tlb[cell], expected, desired)
         return self._transact(DRAM, body, tx)
 
     def clean(self, *cells: Cell) -> Awaitable[int]:
         """Clean cells to the point of coherency."""
         tx = self._next_tx()
-        return self._transact(DRAM, Clean(tx, tuple(self.translate(cell) for cell in cells)), tx)
+        return self._transact(DRAM, Clean(tx, tuple(map(self._tlb.__getitem__, cells))), tx)
 
     @types.coroutine
     def wfe(self, cell: Cell, seen: int) -> Generator[int, Any, int]:
         """Wait until a cell no longer holds `seen`; gives its value. IRQs may be taken inside."""
         tx = self._next_tx()
-        self._effects.append(Send(DRAM, Watch(tx, self.translate(cell), seen)))
+        self._effects.append(Send(DRAM, Watch(tx, self._tlb[cell], seen)))
         self._frames[-1].open = True
         value: int = yield tx
         return value
@@ -248,7 +264,7 @@ class Processor:
         """As `wfe`, but gives None when the deadline passes first."""
         tx = self._next_tx()
         timer = f"until.{tx}"
-        self._effects.append(Send(DRAM, Watch(tx, self.translate(cell), seen)))
+        self._effects.append(Send(DRAM, Watch(tx, self._tlb[cell], seen)))
         self._effects.append(SetTimer(timer, deadline_ns, deadline_ns))
         self._frames[-1].open = True
         value = yield tx
@@ -303,18 +319,18 @@ class Processor:
     def read(self, address: int, width: int = 4) -> Awaitable[int]:
         """Read a device register."""
         tx = self._next_tx()
-        physical = self.translate(address)
+        physical = self._tlb[address]
         return self._transact(self._device(physical), RegRead(tx, physical, width), tx)
 
     def write(self, address: int, value: int, width: int = 4) -> Awaitable[int]:
         """Write a device register and wait for the acknowledgement (Device-nGnRnE)."""
         tx = self._next_tx()
-        physical = self.translate(address)
+        physical = self._tlb[address]
         return self._transact(self._device(physical), RegWrite(tx, physical, value, width), tx)
 
     def post(self, address: int, value: int, width: int = 4) -> None:
         """Write a device register without waiting (Device-nGnRE); `barrier` completes it."""
-        physical = self.translate(address)
+        physical = self._tlb[address]
         device = self._device(physical)
         self._posted[device] = None
         self._effects.append(Send(device, RegWrite(0, physical, value, width, posted=True)))
@@ -344,8 +360,15 @@ class Processor:
         self._effects.append(effect)
 
     def translate(self, address: int) -> int:
-        """Physical address of an access; a processor without an MMU takes it as it is."""
+        """Physical address of an access; a processor without an MMU takes it as it is.
+
+        Translations are kept: whoever changes what this gives calls `forget_translations`.
+        """
         return address
+
+    def forget_translations(self) -> None:
+        """Other translations hold from now on."""
+        self._tlb.clear()
 
     def transact(self, destination: NodeId, make: Callable[[int], Body]) -> Awaitable[Any]:
         """Send `make(tx)` to a node and wait for the answer."""
@@ -359,9 +382,12 @@ class Processor:
         return self._tx
 
     def _device(self, physical: int) -> NodeId:
-        node = self.memory_map.node_at(physical)
+        node = self._devices.get(physical)
         if node is None:
-            raise ExternalAbort(f"nothing answers at {physical:#x}")
+            node = self.memory_map.node_at(physical)
+            if node is None:
+                raise ExternalAbort(f"nothing answers at {physical:#x}")
+            self._devices[physical] = node
         return node
 
     @types.coroutine
@@ -397,30 +423,32 @@ class Processor:
 
     def _run(self) -> None:
         """Run programs until the topmost frame waits for something."""
-        while self._frames:
-            frame = self._frames[-1]
+        frames = self._frames
+        while frames:
+            frame = frames[-1]
             if self.irq_line and not self.irq_masked and (frame.ready or frame.open):
-                self._frames.append(_Frame(self.irq_vector(), masked=False))
+                frames.append(_Frame(self.irq_vector(), masked=False))
                 self.irq_masked = True
                 continue
             if not frame.ready:
                 return
             frame.ready = frame.open = False
             try:
-                if frame.error is not None:
-                    error, frame.error = frame.error, None
-                    frame.tx = frame.thread.throw(error)
+                if frame.error is None:
+                    tx = frame.thread.send(frame.value)
                 else:
-                    frame.tx = frame.thread.send(frame.value)
+                    error, frame.error = frame.error, None
+                    tx = frame.thread.throw(error)
             except StopIteration:
-                self._frames.pop()
+                frames.pop()
                 self.irq_masked = frame.masked
                 continue
             except (ExternalAbort, Halt) as stop:
                 self.halt(str(stop))
                 return
             frame.value = None
-            frame.ready = frame.tx == 0
+            frame.tx = tx
+            frame.ready = tx == 0
 
     def irq_vector(self) -> Thread:
         """The program at the IRQ vector."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from enum import Enum, StrEnum
+from functools import lru_cache
 
 import msgspec
 
@@ -301,15 +302,12 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def non_secure_ram(self) -> tuple[MemoryRange, ...]:
         """`ram` in ascending order, without what other blocks answer for."""
-        pieces: list[MemoryRange] = sorted(self.ram)
-        for hole in RESERVED:
-            pieces = [part for piece in pieces for part in _without(piece, hole)]
-        return tuple(pieces)
+        return _open_ram(self.ram)
 
     @property
     def paths(self) -> tuple[tuple[int, ...], ...]:
         """Where each PE lies in the tree: indexes from the outermost level to the core."""
-        return tuple(_paths(self.clusters))
+        return _layout(self.clusters)
 
     @property
     def levels(self) -> int:
@@ -332,7 +330,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     @property
     def cpus(self) -> tuple[CpuIndex, ...]:
         """All CPU indexes."""
-        return tuple(CpuIndex(index) for index in range(self.pes))
+        return _cpus(self.pes)
 
     @property
     def mpidrs(self) -> tuple[Mpidr, ...]:
@@ -343,6 +341,17 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
         """The cluster a PE lies in, counted over the whole board."""
         clusters = list(dict.fromkeys(path[:-1] for path in self.paths))
         return clusters.index(self.paths[cpu][:-1])
+
+
+@lru_cache
+def _layout(tree: tuple[Cluster, ...]) -> tuple[tuple[int, ...], ...]:
+    """Kept: handlers ask a platform for its PEs thousands of times a run."""
+    return tuple(_paths(tree))
+
+
+@lru_cache
+def _cpus(count: int) -> tuple[CpuIndex, ...]:
+    return tuple(CpuIndex(index) for index in range(count))
 
 
 def _paths(item: Tree, prefix: tuple[int, ...] = ()) -> Iterator[tuple[int, ...]]:
@@ -380,6 +389,15 @@ RESERVED: tuple[MemoryRange, ...] = (
     (TTY_BASE, DOMAINS_MAX * DEVICE_SIZE),
 )
 """Addresses that are never Non-secure RAM, whatever a platform says."""
+
+
+@lru_cache
+def _open_ram(ram: tuple[MemoryRange, ...]) -> tuple[MemoryRange, ...]:
+    """Kept: each power-up of a PE makes a memory map."""
+    pieces: list[MemoryRange] = sorted(ram)
+    for hole in RESERVED:
+        pieces = [part for piece in pieces for part in _without(piece, hole)]
+    return tuple(pieces)
 
 
 def _without(piece: MemoryRange, hole: MemoryRange) -> Iterator[MemoryRange]:

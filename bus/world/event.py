@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from proto.ids import NodeId
+from proto.ids import BoardNs, NodeId
 from proto.turn import Envelope
 
 Link = tuple[str, str]
@@ -12,14 +12,14 @@ Link = tuple[str, str]
 class Event(NamedTuple):
     """A pending delivery; sorted by earliest time, then by age."""
 
-    earliest_ns: int
+    earliest_ns: BoardNs
     order: int
     latest_ns: int
     node: NodeId
     envelope: Envelope | None
     timer: str
     sent_at: int = -1
-    """Which of the world's turns sent it, from 0."""
+    """Which of the world's turns sent it, from 0; -1 for a timer."""
 
     @property
     def link(self) -> Link:

@@ -100,11 +100,10 @@ class Watcher(Protocol):
 class _Place:
     """What the world keeps of a node."""
 
-    __slots__ = ("messages", "node", "on_message", "timers", "turns", "wires")
+    __slots__ = ("messages", "node", "timers", "turns", "wires")
 
     def __init__(self, node: Node) -> None:
         self.node = node
-        self.on_message: Callable[[Any, Envelope], Sequence[Effect]] = node.on_message
         self.turns = 0
         self.messages = 0
         """How many it has sent: the number of its next one."""
@@ -147,7 +146,7 @@ class World:
         may_send: Callable[[NodeId, NodeId], Rules] | None = None,
         watch: Watcher | None = None,
     ) -> None:
-        self.now = 0
+        self.now = BoardNs(0)
         self.turns = 0
         """How many turns there have been."""
         self.ended: ScenarioEnded | None = None
@@ -226,7 +225,7 @@ class World:
         """
         event = self._find(node, answered)
         self._queue.remove(event)
-        self.now = now
+        self.now = BoardNs(now)
         return self._deliver(event)
 
     def is_timer_live(self, event: Event) -> bool:
@@ -301,7 +300,7 @@ class World:
         place = self._places[name]
         if envelope is not None:
             cause, body = envelope.id, envelope.body
-            effects = place.on_message(self.now, envelope)
+            effects = place.node.on_message(self.now, envelope)
             shown = type(body) in self._received
         else:
             cause, body, shown = None, None, False
@@ -395,7 +394,7 @@ class World:
             earliest = latest = earliest + drawn
         self._order = order = self._order + 1
         place.timers[timer.timer] = order
-        insort(self._queue, Event(earliest, order, latest, name, None, timer.timer, self.turns))
+        insort(self._queue, _event(Event, (earliest, order, latest, name, None, timer.timer, -1)))
 
 
 def _answered(envelope: Envelope | None, timer: str) -> Input:

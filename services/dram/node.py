@@ -48,6 +48,13 @@ Watcher = tuple[NodeId, int]
 """Who watches, under which of its transactions."""
 
 
+class _Cells(dict[int, int]):
+    """Values by address; what has not been written reads as zero."""
+
+    def __missing__(self, address: int) -> int:
+        return 0
+
+
 class Dram:
     """Node `dram`: 64-bit cells that read as zero until they are written.
 
@@ -58,7 +65,10 @@ class Dram:
     def __init__(self, board: Board) -> None:
         self.id: NodeId = DRAM
         self._ram = board.platform.non_secure_ram
-        self._cells: dict[int, int] = {}
+        self._cells = _Cells()
+        self._open: set[int] = set()
+        """Addresses that have been accessed and are open to everybody: nine of ten accesses need no
+        further check."""
         self._watched: dict[int, dict[Watcher, int]] = {}
         self._watchers: dict[Watcher, int] = {}
         self._handlers: dict[type, Callable[[NodeId, Any], Sequence[Effect]]] = {
@@ -95,19 +105,19 @@ class Dram:
 
     def _load(self, src: NodeId, body: Load) -> Sequence[Effect]:
         address = body.address
-        if not self._permitted(src, address):
+        if address not in self._open and not self._permitted(src, address):
             return self._refusal(src, body.tx, (address,))
-        return (Send(src, Reply(body.tx, self._cells.get(address, 0))),)
+        return (Send(src, Reply(body.tx, self._cells[address])),)
 
     def _load_burst(self, src: NodeId, body: LoadBurst) -> Sequence[Effect]:
-        if not all(self._permitted(src, address) for address in body.addresses):
+        if not self._all_permitted(src, body.addresses):
             return self._refusal(src, body.tx, body.addresses)
-        get = self._cells.get
-        return (Send(src, Replies(body.tx, tuple(get(address, 0) for address in body.addresses))),)
+        values = tuple(map(self._cells.__getitem__, body.addresses))
+        return (Send(src, Replies(body.tx, values)),)
 
     def _store(self, src: NodeId, body: Store) -> Sequence[Effect]:
         address = body.address
-        if not self._permitted(src, address):
+        if address not in self._open and not self._permitted(src, address):
             return self._refusal(src, body.tx, (address,))
         self._cells[address] = body.value & MASK
         reply = Send(src, Reply(body.tx))
@@ -118,31 +128,30 @@ class Dram:
             raise ProtocolError(
                 f"{src} stores {len(body.values)} values in {len(body.addresses)} cells"
             )
-        if not all(self._permitted(src, address) for address in body.addresses):
+        if not self._all_permitted(src, body.addresses):
             return self._refusal(src, body.tx, body.addresses)
-        for address, value in zip(body.addresses, body.values, strict=True):
-            self._cells[address] = value & MASK
+        self._cells.update(zip(body.addresses, map(MASK.__and__, body.values), strict=True))
         effects: list[Effect] = [Send(src, Reply(body.tx))]
         # After the whole burst: nobody may see a part of it.
-        for address in body.addresses:
-            if address in self._watched:
+        if not self._watched.keys().isdisjoint(body.addresses):
+            for address in body.addresses:
                 effects += self._notify(address)
         return effects
 
     def _atomic(self, src: NodeId, body: Atomic) -> Sequence[Effect]:
         address = body.address
-        if not self._permitted(src, address):
+        if address not in self._open and not self._permitted(src, address):
             return self._refusal(src, body.tx, (address,))
-        before = self._cells.get(address, 0)
+        before = self._cells[address]
         self._cells[address] = OPERATIONS[body.op](before, body.operand) & MASK
         reply = Send(src, Reply(body.tx, before))
         return (reply, *self._notify(address)) if address in self._watched else (reply,)
 
     def _compare_and_swap(self, src: NodeId, body: CompareAndSwap) -> Sequence[Effect]:
         address = body.address
-        if not self._permitted(src, address):
+        if address not in self._open and not self._permitted(src, address):
             return self._refusal(src, body.tx, (address,))
-        before = self._cells.get(address, 0)
+        before = self._cells[address]
         reply = Send(src, Reply(body.tx, before))
         if before != body.expected & MASK:
             return (reply,)
@@ -150,7 +159,7 @@ class Dram:
         return (reply, *self._notify(address)) if address in self._watched else (reply,)
 
     def _clean(self, src: NodeId, body: Clean) -> Sequence[Effect]:
-        if not all(self._permitted(src, address) for address in body.addresses):
+        if not self._all_permitted(src, body.addresses):
             return self._refusal(src, body.tx, body.addresses)
         return (Send(src, Reply(body.tx)),)
 
@@ -171,7 +180,7 @@ class Dram:
         address, seen = body.address, body.seen & MASK
         if not self._permitted(src, address):
             return self._refusal(src, body.tx, (address,))
-        value = self._cells.get(address, 0)
+        value = self._cells[address]
         if value != seen:
             return (Send(src, Reply(body.tx, value)),)
         watcher = (src, body.tx)
@@ -208,11 +217,19 @@ class Dram:
     def _permitted(self, src: NodeId, address: int) -> bool:
         if address & MISALIGNED:
             return False
-        if DRAM_BASE <= address < DRAM_END:
-            return True
         if SRAM_BASE <= address < SRAM_END:
             return src.startswith("el3.")
-        return any(base <= address < base + size for base, size in self._ram)
+        is_open = DRAM_BASE <= address < DRAM_END or any(
+            base <= address < base + size for base, size in self._ram
+        )
+        if is_open:
+            self._open.add(address)
+        return is_open
+
+    def _all_permitted(self, src: NodeId, addresses: Sequence[int]) -> bool:
+        return self._open.issuperset(addresses) or all(
+            self._permitted(src, address) for address in addresses
+        )
 
     def _refusal(self, src: NodeId, tx: int, addresses: Iterable[int]) -> Sequence[Effect]:
         """The abort for the first address that this sender may not access."""

@@ -125,7 +125,12 @@ class PeNode:
 
     def on_message(self, now: BoardNs, envelope: Envelope) -> Sequence[Effect]:
         """Rail and interrupt wire always; everything else only with power."""
-        body = envelope.body
+        body, pe = envelope.body, self._pe
+        if pe is not None:
+            pe.begin(now)
+            # Nine of ten messages answer what a program waits for.
+            if pe.answer(body):
+                return pe.end()
         if isinstance(body, IrqOutput):
             self._irq_line = body.level
         if isinstance(body, TlbInvalidate):
@@ -135,10 +140,8 @@ class PeNode:
             return [Send(envelope.id.src, Reply(body.tx))]
         if isinstance(body, Rail):
             return self._power_up(now, body) if body.on else self._power_down(now, body)
-        pe = self._pe
         if pe is None:
             return ()
-        pe.begin(now)
         self._dispatch(pe, envelope)
         return pe.end()
 
@@ -154,8 +157,6 @@ class PeNode:
 
     def _dispatch(self, pe: Pe, envelope: Envelope) -> None:
         body = envelope.body
-        if pe.answer(body):
-            return
         match body:
             case IrqOutput(level):
                 pe.set_irq_line(level)

@@ -120,6 +120,7 @@ class Pe(Processor):
         if not identity:
             raise ExternalAbort("instruction abort: the code that enables the MMU is not mapped")
         self._mmu_on, self._offset, self._identity = True, offset, True
+        self.forget_translations()
 
     async def flush_tlb(self) -> None:
         """Take up changes of the page-table record, on every PE (TLBI ALLE2IS, DSB ISH).
@@ -127,6 +128,7 @@ class Pe(Processor):
         What is not mapped is in no TLB, so only a mapping that is taken away is broadcast.
         """
         self._identity = bool(await self.load(self.xen.page_table.identity))
+        self.forget_translations()
         if not self._identity:
             for cpu in self.board.platform.cpus:
                 if cpu != self.cpu:
@@ -135,6 +137,7 @@ class Pe(Processor):
     def tlb_invalidated(self) -> None:
         """Another PE has taken the identity mapping away."""
         self._identity = False
+        self.forget_translations()
 
     # -- registers
 
