@@ -180,6 +180,10 @@ class Processor:
         elif level:
             self._run()
 
+    def complete_for(self, node: NodeId, tx: int) -> None:
+        """A DSB at a higher exception level of the same PE: nothing waits to become visible."""
+        self._effects.append(Send(node, Reply(tx)))
+
     def timer_fired(self, timer: str) -> bool:
         """A timer of this processor's own; False if the name is not one of them."""
         if timer == "bus":
@@ -230,14 +234,16 @@ class Processor:
         addresses = tuple(map(self._tlb.__getitem__, cells))
         return self._transact(DRAM, StoreBurst(tx, addresses, tuple(values)), tx)
 
-    def atomic(self, operation: AtomicOp, cell: Cell, operand: int) -> Awaitable[int]:
-        """Read-modify-write one cell; gives the value before."""
+    def atomic(
+        self, operation: AtomicOp, cell: Cell, operand: int, relaxed: bool = False
+    ) -> Awaitable[int]:
+        """Read-modify-write one cell; gives the value before. `relaxed` orders nothing else."""
         tx = self._next_tx()
         return self._transact(DRAM, Atomic(tx, operation, self._tlb[cell], operand), tx)
 
-    def fetch_add(self, cell: Cell, delta: int) -> Awaitable[int]:
+    def fetch_add(self, cell: Cell, delta: int, relaxed: bool = False) -> Awaitable[int]:
         """Add to a cell; gives the value before."""
-        return self.atomic(AtomicOp.ADD, cell, delta)
+        return self.atomic(AtomicOp.ADD, cell, delta, relaxed)
 
     def compare_and_swap(self, cell: Cell, expected: int, desired: int) -> Awaitable[int]:
         """Write `desired` if the cell holds `expected`; gives the value before."""
@@ -342,10 +348,22 @@ class Processor:
             tx = self._next_tx()
             await self._transact(device, Barrier(tx), tx)
 
+    def smp_wmb(self) -> Awaitable[int]:
+        """DMB ISHST: what is stored from here on becomes visible behind what was stored before."""
+        return nothing()
+
+    def smp_mb(self) -> Awaitable[int]:
+        """DMB ISH: no access overtakes it."""
+        return nothing()
+
+    def dsb_ishst(self) -> Awaitable[int]:
+        """DSB ISHST: every store is visible."""
+        return nothing()
+
     def point(self, name: str) -> Awaitable[int]:
         """A rendezvous with the operator; costs nothing unless armed. Gives the injected answer."""
         if name not in self.points:
-            return _nothing()
+            return nothing()
         tx = self._next_tx()
         return self._open_transact(OPERATOR, PointReached(tx, name), tx)
 
@@ -472,6 +490,7 @@ _EXPIRED = _Expired()
 
 
 @types.coroutine
-def _nothing() -> Generator[int, Any, int]:
+def nothing() -> Generator[int, Any, int]:
+    """What costs neither a message nor time."""
     return 0
     yield

@@ -90,7 +90,7 @@ TABLE: Final = (
     # Firmware.
     Row("el3", "dram", (*_MEMORY, m.MemoryScrub)),
     Row("el3", "gicd", (*_REGISTERS, m.Barrier)),
-    Row("el3", "pe", (m.SmcReturn, m.Eret, m.SysregRead), own=True),
+    Row("el3", "pe", (m.SmcReturn, m.Eret, m.SysregRead, m.Barrier), own=True),
     Row("el3", "scp", (m.PowerOn, m.PowerQuery, m.SystemReset, m.SystemPowerOff)),
     Row("el3", "scp", (m.PowerOff, m.CpuSleep, m.CpuFreeze, m.SystemSleep), condition="own_cpu"),
     Row("el3", "scp", (m.BlockPowered,), condition="own_block"),

@@ -114,6 +114,15 @@ class GiccPower(StrEnum):
     PE = "pe"
 
 
+class MemoryModel(StrEnum):
+    """In which order what a PE stores at EL2 becomes visible to others."""
+
+    SC = "sc"
+    """At once, one access after the other."""
+    WEAK = "weak"
+    """From a store buffer, behind later accesses where no barrier forbids it."""
+
+
 Range = tuple[int, int]
 
 
@@ -219,6 +228,8 @@ class Latencies(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only
     system_power: Range = (500_000, 5_000_000)
     block_power: Range = (10_000, 100_000)
     cache_flush: Range = (500, 15_000)
+    store_buffer: Range = (0, 20_000)
+    """How long a store or a posted write may stay in a PE, if the memory model is weak."""
 
 
 class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -256,6 +267,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """CPU indexes of PEs that the firmware's policy keeps off for good."""
     late_abandon: bool = False
     """A wake-up before SYSTEM_SUSPEND's power cut makes the PE go on behind its last WFI."""
+    memory_model: MemoryModel = MemoryModel.SC
 
     def __post_init__(self) -> None:
         """Refuse what no GICv2 board can be."""

@@ -12,6 +12,7 @@ from proto.messages import (
     BareMask,
     BarePower,
     BareTimer,
+    Barrier,
     Eret,
     IrqOutput,
     Rail,
@@ -90,6 +91,8 @@ class BarePeNode:
                 self._enter(pe, entry, x0)
             case SysregRead(tx, "ISR_EL1"):
                 pe.emit(Send(envelope.id.src, Reply(tx, int(pe.irq_line))))
+            case Barrier(tx):
+                pe.complete_for(envelope.id.src, tx)
             case BareCall() | BareAccess() | BareMask() | BareTimer():
                 pe.ordered(body)
             case _:

@@ -6,7 +6,8 @@ from proto.board import Board
 from proto.ids import SCP, CpuIndex, NodeId, el3_node, pe_node
 from proto.image import Image
 from proto.machine import Halt, Processor
-from proto.messages import Body, Eret, RegRead, RegWrite, SysregRead
+from proto.messages import Barrier, Body, Eret, RegRead, RegWrite, SysregRead
+from proto.platform import MemoryModel
 from proto.traces import PeHalted
 from proto.turn import Send
 from services.firmware.memory import FirmwareMemory
@@ -57,6 +58,11 @@ class El3Context(Processor):
         """A WFI that the power controller ends, however long it takes, or cuts."""
         tx = self._next_tx()
         return self._open_transact(SCP, make(tx), tx)
+
+    async def flush(self) -> None:
+        """Clean caches, which ends with a DSB: what this PE stored at EL2 is visible behind it."""
+        if self.platform.memory_model is MemoryModel.WEAK:
+            await self.transact(self.pe, Barrier)
 
     # -- immediate
 

@@ -129,3 +129,4 @@ async def psci_set_pwr_domains_to_run(el3: El3Context) -> None:
 async def psci_pwrdown_cpu(el3: El3Context) -> None:
     """Clean this PE's caches before its power may go (TF-A `psci_pwrdown_cpu_start`)."""
     await el3.delay_range(el3.platform.latencies.cache_flush)
+    await el3.flush()

@@ -70,6 +70,8 @@ async def psci_cpu_on_start(el3: El3Context, target: int, entry: int, context_id
     # Before the power: the woken PE must not find itself OFF. The entry is the winner's alone.
     await psci_set_aff_info_state(el3, target, Affinity.ON_PENDING)
     await psci_save_entry_point(el3, target, entry, context_id)
+    # What the caller has prepared for the target is visible too (flush_cpu_data_by_index).
+    await el3.flush()
     if await pwr_domain_on(el3, target):
         await psci_set_aff_info_state(el3, target, Affinity.OFF)
         return PsciError.INTERNAL_FAILURE

@@ -13,6 +13,7 @@ from proto.ids import GICD_NODE, BoardNs, CpuIndex, el3_node, pe_node
 from proto.image import Image, Program, defined_in
 from proto.messages import (
     BankLost,
+    Barrier,
     Eret,
     IrqOutput,
     Rail,
@@ -25,11 +26,11 @@ from proto.messages import (
 )
 from proto.node import ProtocolError
 from proto.patch import XEN
-from proto.platform import XEN_TEXT, GiccPower
+from proto.platform import XEN_TEXT, GiccPower, MemoryModel
 from proto.scenario import Relink
 from proto.traces import PeEntered, PePower
 from proto.turn import Effect, Envelope, Send, Trace
-from services.pcpu.pe import Pe
+from services.pcpu.pe import Pe, WeakPe
 from services.pcpu.xen.memory import XenMemory
 
 XEN_PACKAGE: Final = XEN
@@ -170,6 +171,8 @@ class PeNode:
                 self._enter(pe, entry, x0)
             case SysregRead(tx, "ISR_EL1"):
                 pe.emit(Send(envelope.id.src, Reply(tx, int(pe.irq_line))))
+            case Barrier(tx):
+                pe.complete_for(envelope.id.src, tx)
             case _:
                 raise ProtocolError(f"{self.id} cannot take {body} from {envelope.id.src}")
 
@@ -184,7 +187,8 @@ class PeNode:
     def _power_up(self, now: BoardNs, rail: Rail) -> Sequence[Effect]:
         if self._pe is not None:
             raise ProtocolError(f"{self.id} is powered up twice")
-        self._pe = Pe(
+        weak = self._board.platform.memory_model is MemoryModel.WEAK
+        self._pe = (WeakPe if weak else Pe)(
             self._board, self._cpu, self._image, self._memory, self._last_tx, self._irq_line
         )
         return [Trace(PePower(True, rail.reason.name)), *self._pass_on(rail)]

@@ -28,6 +28,7 @@ from proto.messages import (
 from proto.psci import from_register
 from proto.traces import PeHalted, SmcIssued, Unpredictable
 from proto.turn import CancelTimer, Send, SetTimer
+from proto.weak import StoreBuffering
 from services.pcpu.xen.memory import XEN_VIRT_OFFSET, Vcpu, XenMemory, pa
 
 PAGE_TABLE_MAGIC = 0x5847_5054
@@ -284,3 +285,25 @@ class Pe(Processor):
         self.discard()
         if self._cnthp_line:
             self._wire(False)
+
+
+class WeakPe(StoreBuffering, Pe):
+    """A powered PE whose stores become visible in their own time."""
+
+    def __init__(
+        self,
+        board: Board,
+        cpu: CpuIndex,
+        image: Image,
+        memory: XenMemory,
+        first_tx: int,
+        irq_line: bool,
+    ) -> None:
+        super().__init__(board, cpu, image, memory, first_tx, irq_line)
+        latencies = board.platform.latencies
+        self.set_up_buffer(latencies.store_buffer, latencies.memory[1])
+
+    @property
+    def is_buffering(self) -> bool:
+        """With the MMU off every access is to Device-nGnRnE memory."""
+        return self._mmu_on

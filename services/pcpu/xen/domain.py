@@ -103,7 +103,8 @@ async def vcpu_sleep_sync(pe: Pe, vcpu: Vcpu) -> None:
 async def vcpu_block_unless_event_pending(pe: Pe, vcpu: Vcpu) -> None:
     """Block the current vCPU until an interrupt is injected, unless one already is."""
     flags = pe.xen.vcpu[vcpu.index].pause_flags
-    await pe.atomic(AtomicOp.SET, flags, VPF_BLOCKED)
+    await pe.atomic(AtomicOp.SET, flags, VPF_BLOCKED, relaxed=True)
+    await pe.smp_mb()
     # The flag first: an interrupt injected from here on finds it and takes it back.
     if await pe.links["local_events_need_delivery"](pe, vcpu):
         await pe.atomic(AtomicOp.CLEAR, flags, VPF_BLOCKED)
@@ -189,6 +190,7 @@ async def domain_shutdown(pe: Pe, domain: DomainId, reason: ShutdownReason) -> i
         await hwdom_shutdown(pe, domain, code)
     if not await pe.load(cells.is_shutting_down):
         await pe.store(cells.is_shutting_down, 1)
+        await pe.smp_mb()
         pe.trace(DomainShutdown(domain, "in_progress", code.name.lower()))
         for vcpu in pe.xen.vcpus_of(domain):
             await vcpu_pause_nosync(pe, vcpu)

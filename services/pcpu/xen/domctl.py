@@ -36,7 +36,10 @@ async def do_domctl(pe: Pe, vcpu: Vcpu, args: tuple[int, ...]) -> int:
     operation = DOMCTLS.get(command)
     if operation is None:
         return -Errno.ENOSYS
-    return await operation(pe, vcpu, DomainId(domain), tuple(rest))
+    result = await operation(pe, vcpu, DomainId(domain), tuple(rest))
+    # The barrier of the domctl lock's release.
+    await pe.smp_mb()
+    return result
 
 
 @symbol

@@ -54,7 +54,10 @@ def shared_pending(domain: int) -> Cell:
 async def do_event_channel_op(pe: Pe, vcpu: Vcpu, args: tuple[int, ...]) -> int:
     """Serve EVENT_CHANNEL_OP; -ENOSYS for operations that suspend does not need."""
     operation = EVTCHN_OPS.get(args[0])
-    return -Errno.ENOSYS if operation is None else await operation(pe, vcpu, args[1])
+    result = -Errno.ENOSYS if operation is None else await operation(pe, vcpu, args[1])
+    # Ports are bound without the event lock here, whose release has this barrier.
+    await pe.smp_mb()
+    return result
 
 
 @symbol

@@ -29,5 +29,6 @@ async def send_sgi_event_check(pe: Pe, cpu: CpuIndex) -> None:
         | SGIR.TARGETS.put(1 << cpu)
         | SGIR.INTID.put(GicSgi.EVENT_CHECK)
     )
-    await pe.barrier()
+    # Stores must be visible to the other CPU before it sees the interrupt (gicv2_send_SGI).
+    await pe.smp_wmb()
     pe.post(GICD_VA + GICD.SGIR.offset, word)

@@ -38,6 +38,8 @@ async def setup_virt_paging_one_at_boot_only(pe: Pe) -> None:
 async def update_identity_mapping(pe: Pe, on: bool) -> None:
     """Map Xen's text at its physical address too, or take that mapping away."""
     await pe.store(pe.xen.page_table.identity, int(on))
+    # The walker reads the entry from memory (write_pte).
+    await pe.barrier()
     await pe.flush_tlb()
 
 

@@ -42,6 +42,8 @@ async def rcu_process_callbacks(pe: Pe) -> None:
         name = pe.image.at(function)
         assert name is not None
         await pe.links[name](pe, data)
+        # Whoever no longer finds it queued finds its work done (rcu_barrier_callback).
+        await pe.smp_wmb()
         await pe.store(head.cpu, 0)
 
 

@@ -155,7 +155,11 @@ async def ctxt_switch_from(pe: Pe, vcpu: Vcpu) -> None:
     cells = pe.xen.vcpu[vcpu.index]
     since_ns, before_ns = await pe.load_burst((cells.running_since_ns, cells.runtime_ns))
     runtime_ns = before_ns + pe.now - since_ns
-    await pe.store_burst((cells.runtime_ns, cells.is_running), (runtime_ns, 0))
+    await pe.store(cells.runtime_ns, runtime_ns)
+    # Clear the running flag after the context is in memory (vcpu_context_saved).
+    await pe.smp_wmb()
+    await pe.store(cells.is_running, 0)
+    await pe.smp_mb()
 
 
 @symbol
@@ -193,6 +197,7 @@ async def sched_move_timers(pe: Pe, cpu: CpuIndex) -> int:
     own = [pe.xen.s_timer[cpu]]
     own += [pe.xen.virt_timer[index] for index, owner in enumerate(owners) if owner == cpu]
     await pe.store_burst([timer.cpu for timer in own], [cpu] * len(own))
+    await pe.smp_mb()
     if any(await pe.load_burst([timer.expires for timer in own])):
         await cpu_raise_softirq(pe, cpu, Softirq.TIMER)
     return 0

@@ -95,6 +95,8 @@ async def start_secondary(pe: Pe, cpu: CpuIndex) -> None:
     if await gic_init_secondary_cpu(pe):
         await call_psci_cpu_off(pe)
     await cpu_notifier_call_chain(pe, cpu, CpuEvent.STARTING)
+    # What this CPU has set up is visible before it is online.
+    await pe.smp_wmb()
     await set_cpu_online(pe, cpu, True)
     await pe.irq_enable()
     # request_irq() may allocate, and that is allowed with IRQs on only.

@@ -39,5 +39,7 @@ async def spin_trylock(pe: Pe, lock: Cell) -> bool:
 
 @symbol
 async def spin_unlock(pe: Pe, lock: Cell) -> None:
-    """Release a lock with store-release."""
+    """Release a lock: arch_lock_release_barrier, the store, arch_lock_signal."""
+    await pe.smp_mb()
     await pe.store(lock, FREE)
+    await pe.dsb_ishst()

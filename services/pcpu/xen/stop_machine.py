@@ -36,6 +36,7 @@ async def stop_machine_run(pe: Pe, function: str, cpu: CpuIndex) -> int:
         (data.nr_cpus, data.fn, data.fn_cpu, data.done, data.result, data.state),
         (len(others), pe.image.address(function), cpu, 0, 0, StopMachineState.PREPARE),
     )
+    await pe.smp_wmb()
     for other in others:
         await tasklet_schedule_on_cpu(pe, pe.xen.stopmachine_tasklet[other], other)
     await stopmachine_wait_state(pe, len(others))
@@ -54,7 +55,9 @@ async def stop_machine_run(pe: Pe, function: str, cpu: CpuIndex) -> int:
 async def stopmachine_set_state(pe: Pe, state: StopMachineState, others: int) -> None:
     """Move every CPU to a state and wait until all are there."""
     data = pe.xen.stop_machine
-    await pe.store_burst((data.done, data.state), (0, state))
+    await pe.store(data.done, 0)
+    await pe.smp_wmb()
+    await pe.store(data.state, state)
     await stopmachine_wait_state(pe, others)
 
 
@@ -79,6 +82,7 @@ async def stopmachine_action(pe: Pe, cpu: int) -> None:
     """What the other CPUs do, in their tasklet: follow the states until the exit."""
     data = pe.xen.stop_machine
     state: int = StopMachineState.IDLE
+    await pe.smp_mb()
     while state != StopMachineState.EXIT:
         state = await pe.wfe(data.state, state)
         if state == StopMachineState.DISABLE_IRQ:
@@ -89,5 +93,6 @@ async def stopmachine_action(pe: Pe, cpu: int) -> None:
                 name = pe.image.at(function)
                 assert name is not None
                 await pe.store(data.result, await pe.links[name](pe))
-        await pe.fetch_add(data.done, 1)
+        await pe.smp_mb()
+        await pe.fetch_add(data.done, 1, relaxed=True)
     await pe.irq_enable()

@@ -2,7 +2,8 @@
 
 A timer is a row of cells: when it expires, on which CPU, and what runs then. Xen keeps the timers
 of a CPU in a heap under a lock. Here one burst reads them all at one point of the memory order, and
-whoever takes the deadline out of its cell runs the timer: none expires twice, none is lost.
+whoever takes the deadline out of its cell runs the timer: none expires twice, none is lost. Where
+Xen gives that lock back, the barrier of its spin_unlock stands alone (`smp_mb`).
 """
 
 from proto import timer as generic_timer
@@ -64,6 +65,7 @@ async def init_timer(
 async def set_timer(pe: Pe, timer: TimerCells, expires_ns: int) -> None:
     """Have a timer expire at a board time, on its own CPU; a killed one stays dead."""
     await pe.store(timer.expires, expires_ns)
+    await pe.smp_mb()
     values = await pe.load_burst((*timer_cells(pe), timer.cpu))
     if values[-1] == pe.cpu:
         _program(pe, values[:-1])
@@ -75,12 +77,14 @@ async def set_timer(pe: Pe, timer: TimerCells, expires_ns: int) -> None:
 async def stop_timer(pe: Pe, timer: TimerCells) -> None:
     """Forget a timer's deadline; its CPU finds out when the hardware fires for nothing."""
     await pe.store(timer.expires, INACTIVE)
+    await pe.smp_mb()
 
 
 @symbol
 async def kill_timer(pe: Pe, timer: TimerCells) -> None:
     """Stop a timer for good, and wait until no CPU runs its function."""
     await pe.store_burst((timer.expires, timer.cpu), (INACTIVE, TIMER_CPU_KILLED))
+    await pe.smp_mb()
     number = pe.xen.timers.index(timer) + 1
     for cpu in pe.board.platform.cpus:
         running = pe.xen.percpu[cpu].timer_running
@@ -135,6 +139,7 @@ async def execute_timer(pe: Pe, index: int, deadline_ns: int) -> None:
         name = pe.image.at(function)
         assert name is not None, f"timer {index} expired and was never made"
         await pe.links[name](pe, data)
+    await pe.smp_wmb()
     await pe.store(running, 0)
 
 

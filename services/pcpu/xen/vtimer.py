@@ -38,6 +38,7 @@ async def virt_timer_restore(pe: Pe, vcpu: Vcpu) -> None:
     """
     stand_in = pe.xen.virt_timer[vcpu.index]
     await pe.store_burst((stand_in.expires, stand_in.cpu), (INACTIVE, pe.cpu))
+    await pe.smp_mb()
 
 
 @symbol
