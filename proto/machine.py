@@ -234,6 +234,10 @@ class Processor:
         addresses = tuple(map(self._tlb.__getitem__, cells))
         return self._transact(DRAM, StoreBurst(tx, addresses, tuple(values)), tx)
 
+    def publish(self, cells: Sequence[Cell], values: Sequence[int]) -> Awaitable[int]:
+        """Write several cells, an `smp_wmb` before the last: who sees it sees the others."""
+        return self.store_burst(cells, values)
+
     def atomic(
         self, operation: AtomicOp, cell: Cell, operand: int, relaxed: bool = False
     ) -> Awaitable[int]:

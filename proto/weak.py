@@ -117,8 +117,16 @@ class StoreBuffering(Processor):
         """Write several cells, each some time from now on; a whole line at one point."""
         if not self.is_buffering:
             return super().store_burst(cells, values)
-        for words in pieces([self.translate(cell) for cell in cells], values):
-            self._enter(words)
+        self._enter_pieces(cells, values)
+        return _step()
+
+    def publish(self, cells: Sequence[Cell], values: Sequence[int]) -> Awaitable[int]:
+        """Write several cells, an `smp_wmb` before the last: who sees it sees the others."""
+        if not self.is_buffering:
+            return super().publish(cells, values)
+        self._enter_pieces(cells[:-1], values[:-1])
+        self._buffer.fence()
+        self._enter_pieces(cells[-1:], values[-1:])
         return _step()
 
     async def atomic(
@@ -231,6 +239,10 @@ class StoreBuffering(Processor):
 
     def _enter(self, words: Mapping[int, int]) -> None:
         self._keep(self._buffer.enter(self._next_tx(), words))
+
+    def _enter_pieces(self, cells: Sequence[Cell], values: Sequence[int]) -> None:
+        for words in pieces([self.translate(cell) for cell in cells], values):
+            self._enter(words)
 
     def _keep(self, entry: Entry) -> None:
         low, high = self.stay

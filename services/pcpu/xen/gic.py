@@ -30,5 +30,5 @@ async def send_sgi_event_check(pe: Pe, cpu: CpuIndex) -> None:
         | SGIR.INTID.put(GicSgi.EVENT_CHECK)
     )
     # Stores must be visible to the other CPU before it sees the interrupt (gicv2_send_SGI).
-    await pe.smp_wmb()
+    await pe.barrier()
     pe.post(GICD_VA + GICD.SGIR.offset, word)

@@ -39,7 +39,7 @@ async def update_identity_mapping(pe: Pe, on: bool) -> None:
     """Map Xen's text at its physical address too, or take that mapping away."""
     await pe.store(pe.xen.page_table.identity, int(on))
     # The walker reads the entry from memory (write_pte).
-    await pe.barrier()
+    await pe.dsb_ishst()
     await pe.flush_tlb()
 
 

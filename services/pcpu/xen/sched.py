@@ -155,10 +155,8 @@ async def ctxt_switch_from(pe: Pe, vcpu: Vcpu) -> None:
     cells = pe.xen.vcpu[vcpu.index]
     since_ns, before_ns = await pe.load_burst((cells.running_since_ns, cells.runtime_ns))
     runtime_ns = before_ns + pe.now - since_ns
-    await pe.store(cells.runtime_ns, runtime_ns)
     # Clear the running flag after the context is in memory (vcpu_context_saved).
-    await pe.smp_wmb()
-    await pe.store(cells.is_running, 0)
+    await pe.publish((cells.runtime_ns, cells.is_running), (runtime_ns, 0))
     await pe.smp_mb()
 
 

@@ -37,29 +37,27 @@ async def arch_cpu_up(pe: Pe, cpu: CpuIndex) -> int:
     system = pe.xen.system
     await update_identity_mapping(pe, True)
     await set_init_ttbr(pe)
-    await pe.store_burst((system.init_data_stack, system.init_data_cpuid), (_stack(cpu), cpu))
-    await set_smp_up_cpu(pe, pe.board.platform.mpidrs[cpu])
+    await pe.store_burst(
+        (system.init_data_cpuid, system.init_data_stack, system.smp_up_cpu),
+        (cpu, _stack(cpu), pe.board.platform.mpidrs[cpu]),
+    )
+    # Read with the MMU off: clean_dcache, which has this barrier.
+    await pe.dsb_ishst()
     error = await call_psci_cpu_on(pe, cpu)
     if error != PsciError.SUCCESS:
         await printk(pe, f"CPU{cpu} failed to boot: {error} ({error_name(error)})")
     else:
         await _wait_online(pe, cpu)
     # Take the hand-over back: a CPU that comes later must not find another one's.
-    await pe.store_burst((system.init_data_stack, system.init_data_cpuid), (0, NO_CPU))
-    await set_smp_up_cpu(pe, NO_CPU)
+    await pe.store_burst(
+        (system.init_data_stack, system.init_data_cpuid, system.smp_up_cpu), (0, NO_CPU, NO_CPU)
+    )
+    await pe.dsb_ishst()
     if error == PsciError.SUCCESS and not await pe.load(system.cpu_online_map) >> cpu & 1:
         await printk(pe, f"CPU{cpu} never came online")
         error = -Errno.EIO
     await update_identity_mapping(pe, False)
     return error
-
-
-@symbol
-async def set_smp_up_cpu(pe: Pe, mpidr: int) -> None:
-    """Open the gate for a CPU that looks at it with its MMU off, or close it."""
-    cell = pe.xen.system.smp_up_cpu
-    await pe.store(cell, mpidr)
-    await pe.clean(cell)
 
 
 def _stack(cpu: CpuIndex) -> int:

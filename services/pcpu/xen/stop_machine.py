@@ -55,9 +55,7 @@ async def stop_machine_run(pe: Pe, function: str, cpu: CpuIndex) -> int:
 async def stopmachine_set_state(pe: Pe, state: StopMachineState, others: int) -> None:
     """Move every CPU to a state and wait until all are there."""
     data = pe.xen.stop_machine
-    await pe.store(data.done, 0)
-    await pe.smp_wmb()
-    await pe.store(data.state, state)
+    await pe.publish((data.done, data.state), (0, state))
     await stopmachine_wait_state(pe, others)
 
 
