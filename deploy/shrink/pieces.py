@@ -10,12 +10,21 @@ from proto.platform import Cluster, Platform
 from proto.scenario import DomainSpec, PointAction, Scenario, Step, flatten
 
 
-def smaller(board: Board) -> Iterator[Board]:
-    """Boards with one piece less, the largest pieces first; those that cannot run are left out."""
-    for candidate in _candidates(board):
+def smaller_machine(board: Board) -> Iterator[Board]:
+    """Boards with one PE, domain or vCPU less; those that cannot run are left out."""
+    return _runnable(_machines(board))
+
+
+def shorter_story(board: Board) -> Iterator[Board]:
+    """Boards with some steps, one point or one patch less; those that cannot run are left out."""
+    return _runnable(_stories(board))
+
+
+def _runnable(candidates: Iterator[Board]) -> Iterator[Board]:
+    for candidate in candidates:
         try:
             check_board(candidate)
-        except (UsageError, ValueError):
+        except UsageError:
             continue
         yield candidate
 
@@ -25,7 +34,7 @@ def unrolled(board: Board) -> Board:
     return _with_scenario(board, steps=flatten(board.scenario.steps))
 
 
-def _candidates(board: Board) -> Iterator[Board]:
+def _machines(board: Board) -> Iterator[Board]:
     scenario = board.scenario
     for clusters in _fewer_pes(board.platform):
         # Power states can be deeper than a smaller tree, and PEs that stay off have to exist.
@@ -41,6 +50,10 @@ def _candidates(board: Board) -> Iterator[Board]:
             fewer = msgspec.structs.replace(spec, vcpus=spec.vcpus - 1)
             domains = (*scenario.domains[:index], fewer, *scenario.domains[index + 1 :])
             yield from _rebuilt(board, domains=domains)
+
+
+def _stories(board: Board) -> Iterator[Board]:
+    scenario = board.scenario
     yield from _fewer_steps(board)
     for index in range(len(scenario.points)):
         points = scenario.points[:index] + scenario.points[index + 1 :]
@@ -65,13 +78,16 @@ def _fewer_pes(platform: Platform) -> Iterator[tuple[Cluster, ...]]:
 def _without_domain(
     board: Board, gone: DomainSpec, domains: tuple[DomainSpec, ...]
 ) -> Iterator[Board]:
-    """A domain's steps and points go with it."""
+    """A domain's steps and points go with it, and then also what Xen says of all domains."""
     steps = tuple(step for step in board.scenario.steps if step.domain != gone.id)
     mark = f"vpsci.SYSTEM_SUSPEND d{gone.id}"
     points = tuple(action for action in board.scenario.points if action.point != mark)
     reached = {action.point for action in points}
     steps = tuple(step for step in steps if step.reached is None or step.reached.point in reached)
     yield from _rebuilt(board, domains=domains, steps=steps, points=points)
+    quiet = tuple(step for step in steps if step.expect is None or step.expect.domain is not None)
+    if quiet != steps:
+        yield from _rebuilt(board, domains=domains, steps=quiet, points=points)
 
 
 def _fewer_steps(board: Board) -> Iterator[Board]:

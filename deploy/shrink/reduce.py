@@ -7,7 +7,7 @@ from typing import Final
 from bus.world.delays import Delay
 from bus.world.guided import Corpus
 from deploy.explore.plan import HORIZON, plan
-from deploy.shrink.pieces import smaller, unrolled
+from deploy.shrink.pieces import shorter_story, smaller_machine, unrolled
 from deploy.shrink.trial import Case, Delays, Lab, case_of_plan
 from proto.board import Board
 
@@ -15,6 +15,7 @@ SEARCHED: Final = 60
 """Schedules that are tried on a smaller board which the delays at hand do not make fail."""
 
 Tell = Callable[[Case, int], None]
+Smaller = Callable[[Board], Iterator[Board]]
 
 
 def reduce(case: Case, lab: Lab, tell: Tell) -> Case:
@@ -39,17 +40,19 @@ def reduce(case: Case, lab: Lab, tell: Tell) -> Case:
 def fewer_pieces(case: Case, lab: Lab, tell: Tell) -> Case:
     """Take pieces of the board away one after the other, for as long as one can go.
 
-    New schedules are looked for only when no piece can go with the delays at hand.
+    PEs and domains go first, and new schedules are looked for where the delays at hand do not fail
+    without them: their going shifts everything that the delays were about.
     """
-    while True:
-        found = next(_kept(case, lab), None) or next(_drawn(case, lab), None)
-        if found is None:
-            return case
+    while found := next(_kept(smaller_machine, case, lab), None) or next(_drawn(case, lab), None):
         case = found
         tell(case, lab.tries)
+    while found := next(_kept(shorter_story, case, lab), None):
+        case = found
+        tell(case, lab.tries)
+    return case
 
 
-def _kept(case: Case, lab: Lab) -> Iterator[Case]:
+def _kept(smaller: Smaller, case: Case, lab: Lab) -> Iterator[Case]:
     """Smaller boards that fail under the same delays, or under none."""
     for board in smaller(case.board):
         found = lab.attempt(board, case.delays, case.windows)
@@ -60,30 +63,22 @@ def _kept(case: Case, lab: Lab) -> Iterator[Case]:
 
 
 def _drawn(case: Case, lab: Lab) -> Iterator[Case]:
-    """Smaller boards that fail under schedules that are drawn for them."""
-    for board in smaller(case.board):
-        found = _searched(board, case, lab)
+    """Smaller machines that fail under schedules that are drawn for them."""
+    for board in smaller_machine(case.board):
+        found = _searched(board, case.board.scenario.seed, lab)
         if found is not None:
             yield found
 
 
-def _searched(board: Board, case: Case, lab: Lab) -> Case | None:
-    """A failing schedule of a smaller board, from a few that are drawn; its delays are new.
-
-    Only where PEs or domains went: their going shifts everything that the delays were about.
-    """
-    scenario, old = board.scenario, case.board.scenario
-    structural = board.platform != case.board.platform or scenario.domains != old.domains
-    if not structural:
-        return None
+def _searched(board: Board, seed: int, lab: Lab) -> Case | None:
+    """A failing schedule of a board, from a few that are drawn, with few delays."""
     for index in range(SEARCHED):
         if lab.exhausted:
             return None
-        wanted = plan("portfolio", scenario.seed, index, Corpus(), HORIZON)
+        wanted = plan("portfolio", seed, index, Corpus(), HORIZON)
         played = lab.play(board, wanted.make())
         if lab.reason.found_in(played) is not None:
-            found = case_of_plan(board, played, wanted)
-            return fewer_delays(found, lab)
+            return fewer_delays(case_of_plan(board, played, wanted), lab)
     return None
 
 
