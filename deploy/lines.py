@@ -104,11 +104,11 @@ class Lines:
         if name == "attributes" and isinstance(value, int):
             return Attributes(value).name
         if name in HEXADECIMAL and isinstance(value, int) and not isinstance(value, bool):
-            there = self._there(value) if name in NAMED else ""
+            there = self.there(value) if name in NAMED else ""
             return f"{value:#x} {there}".rstrip()
         return repr(value)
 
-    def _there(self, address: int) -> str:
+    def there(self, address: int) -> str:
         """The cell or the register at an address of the bus; nothing if it has no name."""
         if cell := self._cells.get(address):
             return f"<{cell}>"

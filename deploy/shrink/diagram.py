@@ -86,7 +86,11 @@ def _svg(rows: Sequence[Row], places: dict[str, int], height: int) -> Iterator[s
         yield from _arrow(row, places, y)
         for number, note in enumerate(row.notes):
             style = "note proof" if row.proof else "note"
-            yield _text(places[row.node] + 8, y + NOTE * (number + 1), note, style, "start")
+            # A note hangs to the right of its lane, in the last lane to the left.
+            x = places[row.node]
+            is_last = x == max(places.values()) and len(places) > 1
+            side = (x - 8, "end") if is_last else (x + 8, "start")
+            yield _text(side[0], y + NOTE * (number + 1), note, style, side[1])
         y += _height(row)
 
 
@@ -110,8 +114,15 @@ def _text(x: int, y: int, text: str, style: str, anchor: str) -> str:
 
 
 def _lanes(rows: Sequence[Row]) -> list[str]:
-    """Every node that sends or receives: first those that come first."""
-    return list(dict.fromkeys(lane for row in rows for lane in (row.src, row.node) if lane))
+    """Every node that sends or receives: PEs with their firmware, guests, and then the blocks."""
+    lanes = {lane for row in rows for lane in (row.src, row.node) if lane}
+    return sorted(lanes, key=_place)
+
+
+def _place(lane: str) -> tuple[int, str, str]:
+    name = lane.removeprefix("el3.")
+    kind = 0 if name.startswith("pe") else 1 if name.startswith("dom") else 2
+    return kind, name, lane if kind else str(lane != name)
 
 
 def _height(row: Row) -> int:

@@ -4,11 +4,24 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
+
 from bus.journal import Journal
 from deploy.lines import Lines
 from deploy.shrink.decisive import Pair
 from proto.ids import NodeId, cpu_of
-from proto.messages import Body
+from proto.messages import (
+    Atomic,
+    Body,
+    CompareAndSwap,
+    Load,
+    RegRead,
+    RegWrite,
+    Reply,
+    Smc,
+    Store,
+)
+from proto.psci import Psci
 from proto.traces import (
     AffinityState,
     CpuMissing,
@@ -108,6 +121,56 @@ def _family(nodes: Iterable[NodeId]) -> set[str]:
     return family
 
 
+class Brief:
+    """Messages and traces in few words; everything else as the journal prints it."""
+
+    def __init__(self, lines: Lines) -> None:
+        self._lines = lines
+
+    def text(self, body: object) -> str:
+        """One line for a diagram."""
+        match body:
+            case Load(address=address):
+                return f"Load {self._at(address)}"
+            case Store(address=address, value=value):
+                return f"Store {self._at(address)} = {value:#x}"
+            case CompareAndSwap(address=address, expected=expected, desired=desired):
+                return f"CompareAndSwap {self._at(address)} {expected:#x} to {desired:#x}"
+            case Atomic(op=operation, address=address, operand=operand):
+                return f"Atomic {operation.name} {self._at(address)} {operand:#x}"
+            case RegRead(address=address):
+                return f"read {self._at(address)}"
+            case RegWrite(address=address, value=value):
+                return f"write {self._at(address)} = {value:#x}"
+            case Reply(value=value):
+                return f"{value:#x}"
+            case Smc(function=function) | SmcIssued(function=function):
+                return f"SMC {_psci(function)}"
+            case VpsciCall(domain=domain, vcpu=vcpu, function=function):
+                return f"d{domain}v{vcpu} calls {_psci(function)}"
+            case VpsciResult(domain=domain, vcpu=vcpu, function=function, code=code):
+                return f"d{domain}v{vcpu} {_psci(function)} gives {code}"
+            case Phase(label=label, name=name, edge=edge, error=error):
+                return f"{label} {name}: {edge}{f' with {error}' if error else ''}"
+            case AffinityState(cpu=cpu, state=state):
+                return f"PE {cpu} becomes {state}"
+            case SystemSuspendDecision(result=result, affinity=affinity):
+                return f"SYSTEM_SUSPEND: {result}; PEs are {', '.join(affinity)}"
+            case msgspec.Struct():
+                return shortened(self._lines.body(body))
+        return str(body)
+
+    def _at(self, address: int) -> str:
+        return self._lines.there(address).strip("<>") or f"{address:#x}"
+
+
+def _psci(function: int) -> str:
+    try:
+        return Psci(function).name
+    except ValueError:
+        return f"{function:#x}"
+
+
 class _Story:
     def __init__(self, journal: Journal) -> None:
         self.turns = {
@@ -115,7 +178,7 @@ class _Story:
             for position, record in enumerate(journal.records)
             if isinstance(record, Turn)
         }
-        self._lines = Lines(journal, own=True)
+        self._brief = Brief(Lines(journal, own=True))
         self._sent: dict[MessageId, tuple[int, Body]] = {}
         for position, turn in self.turns.items():
             seq = turn.first_seq
@@ -151,10 +214,10 @@ class _Story:
         src, label = None, "timer"
         if isinstance(turn.input, Received):
             src = turn.input.message.src
-            label = shortened(self._lines.body(self._sent[turn.input.message][1]))
+            label = shortened(self._brief.text(self._sent[turn.input.message][1]))
         elif hasattr(turn.input, "timer"):
             label = f"timer {turn.input.timer}"
-        notes = tuple(shortened(self._lines.body(event)) for event in _notes(turn))
+        notes = tuple(shortened(self._brief.text(event)) for event in _notes(turn))
         return Row(position, turn.now, src, turn.node, label, notes, mark, proof)
 
 
