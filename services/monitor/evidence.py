@@ -5,8 +5,9 @@ The monitor imports nothing that moves messages: a journal is whatever has these
 
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
+
+import msgspec
 
 from proto.board import Board
 from proto.ids import Incarnation, NodeId
@@ -62,8 +63,7 @@ class Evidence(Protocol):
         """Whether the file ends inside a record."""
 
 
-@dataclass(frozen=True, slots=True)
-class Moment:
+class Moment(msgspec.Struct, frozen=True, gc=False):
     """One turn of one node, at its position in the journal.
 
     `now` is board time in nanoseconds. If the turn answers a message, `src` sent it at `sent_at`.
