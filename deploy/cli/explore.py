@@ -116,7 +116,13 @@ def explore_command(
     workers = 1 if strategy == BOUNDED else jobs or os.cpu_count() or 1
     with RunFolder(run_folder) as folder, Show(board, strategy, seeds, workers, console) as show:
         progress = explore(
-            board, strategy, seeds, jobs=workers, every=every, bound=bound, tell=show.tell
+            board,
+            strategy,
+            seeds,
+            jobs=workers,
+            stop=(lambda result: False) if every else (lambda result: result.failed),
+            bound=bound,
+            tell=show.tell,
         )
         kept = [
             keep(board, failures[0], folder.path, progress)

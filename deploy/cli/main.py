@@ -21,6 +21,7 @@ from deploy.cli.compose import compose
 from deploy.cli.down import down
 from deploy.cli.explore import explore_command
 from deploy.cli.journal import app as journal_app
+from deploy.cli.mutants import mutants
 from deploy.cli.prepare import prepare
 from deploy.cli.psci import psci
 from deploy.cli.replay import replay
@@ -80,6 +81,9 @@ app.command(
 )(explore_command)
 app.command(cls=PlainUsage, epilog="Example: torpor shrink runs/last/schedule-7.journal.tape")(
     shrink
+)
+app.command(cls=PlainUsage, epilog="Example: torpor mutants dead-flag-before-cpu-off --seeds 5")(
+    mutants
 )
 app.command(cls=PlainUsage, epilog="Example: torpor psci cpu-on --world live --junit psci.xml")(
     psci

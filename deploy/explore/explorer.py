@@ -97,6 +97,7 @@ class Progress:
 
 
 Tell = Callable[[Progress], None]
+Stop = Callable[[Result], bool]
 
 
 def explore(
@@ -105,17 +106,17 @@ def explore(
     schedules: int,
     *,
     jobs: int = 1,
-    every: bool = False,
+    stop: Stop = lambda result: result.failed,
     bound: int = 2,
     tell: Tell = lambda progress: None,
 ) -> Progress:
-    """Run up to so many schedules; stops at the first failure unless `every` is wanted.
+    """Run up to so many schedules, until one is what to `stop` at; by default the first failure.
 
     `bound` is what the bounded strategy may spend on delays. The seed is the scenario's.
     """
     progress = Progress(schedules)
     if strategy == BOUNDED:
-        _search(board, schedules, bound, every, progress, tell)
+        _search(board, schedules, bound, stop, progress, tell)
         return progress
     corpus, horizon = Corpus(), HORIZON
     with _workers(board, jobs, strategy in GUIDED) as run:
@@ -134,7 +135,7 @@ def explore(
                     horizon = len(result.choices)
                 progress.states = len(corpus.reached)
                 tell(progress)
-                if result.failed and not every:
+                if stop(result):
                     return progress
     return progress
 
@@ -209,18 +210,21 @@ def _run_here(wanted: Plan) -> Result:
 
 
 def _search(
-    board: Board, schedules: int, bound: int, every: bool, progress: Progress, tell: Tell
+    board: Board, schedules: int, bound: int, stop: Stop, progress: Progress, tell: Tell
 ) -> None:
     """Everything within the bound, or as much of it as the number of schedules allows."""
     search = Search(bound)
     for strategy in search.strategies():
         played = play(board, strategy, follow=strategy.record)
         progress.states, progress.cut_off = search.worlds, search.cut_off
+        enough = False
         if played.verdict is None:
             progress.done += 1
         else:
-            progress.take(_result(progress.done, BOUNDED, 0, played, windows=True))
+            result = _result(progress.done, BOUNDED, 0, played, windows=True)
+            progress.take(result)
+            enough = stop(result)
         tell(progress)
-        if (progress.failures and not every) or progress.done >= schedules:
+        if enough or progress.done >= schedules:
             break
     progress.complete = search.is_complete
