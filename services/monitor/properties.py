@@ -10,6 +10,13 @@ from services.monitor.host_properties import (
     NobodyRuns,
 )
 from services.monitor.prop import Property
+from services.monitor.psci_properties import (
+    AffinityInfoIsTrue,
+    FeaturesAreTrue,
+    OffIsOff,
+    StartsAreExact,
+    StatesAreLegal,
+)
 from services.monitor.run_properties import (
     BusIsClean,
     NoPanic,
@@ -17,6 +24,7 @@ from services.monitor.run_properties import (
     ScenarioIsDone,
 )
 from services.monitor.sleep_properties import NoHeapWithIrqsOff, NoTimerWakes
+from services.monitor.vpsci_properties import VpsciIsTrue
 
 PROPERTIES: tuple[type[Property], ...] = (
     AloneAtTheEnd,
@@ -30,6 +38,12 @@ PROPERTIES: tuple[type[Property], ...] = (
     WatchdogsSpareSleepers,
     SleepersSleep,
     NoHeapWithIrqsOff,
+    StatesAreLegal,
+    StartsAreExact,
+    OffIsOff,
+    AffinityInfoIsTrue,
+    FeaturesAreTrue,
+    VpsciIsTrue,
     WorkloadIsIntact,
     NoPanic,
     OutcomesAreAllowed,

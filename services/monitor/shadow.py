@@ -8,7 +8,16 @@ from functools import cached_property
 
 from proto.board import Board
 from proto.ids import GICD_NODE, NodeId, cpu_of
-from proto.messages import BankLost, BlockPowered, RegWrite, VcpuExit, VcpuRun
+from proto.messages import (
+    BankLost,
+    BlockPowered,
+    PointReached,
+    PointRelease,
+    PowerHold,
+    RegWrite,
+    VcpuExit,
+    VcpuRun,
+)
 from proto.platform import GiccPower, Retention, retention
 from proto.scenario import domain_ids
 from proto.traces import (
@@ -93,6 +102,10 @@ class Shadow:
         domains = domain_ids(board.scenario)
         self._unpaused: dict[int, Stopwatch] = {domain: Stopwatch() for domain in domains}
         self._runnable: dict[int, Stopwatch] = {domain: Stopwatch() for domain in domains}
+        self._held: set[str] = set()
+        """What the bench holds up: nodes at armed points, PEs without a latch to power them up."""
+        self._unheld = Stopwatch()
+        self._last_held_ns = -1
         self._gic_lost = retention(board.scenario.power_model, GICD_NODE) is Retention.LOST
 
     @cached_property
@@ -124,12 +137,18 @@ class Shadow:
             VcpuRun: self._on_vcpu_run,
             BankLost: self._on_bank_lost,
             RegWrite: self._on_reg_write,
+            PointRelease: lambda moment, body: self._hold(moment, moment.node, False),
         }
 
     @cached_property
     def sent(self) -> Table:
         """Handlers by class of body, on sending."""
-        return {VcpuExit: self._on_vcpu_exit, BlockPowered: self._on_block_powered}
+        return {
+            VcpuExit: self._on_vcpu_exit,
+            BlockPowered: self._on_block_powered,
+            PointReached: lambda moment, body: self._hold(moment, moment.node, True),
+            PowerHold: lambda moment, body: self._hold(moment, f"rail {body.cpu}", body.on),
+        }
 
     @property
     def attempt(self) -> Attempt | None:
@@ -145,6 +164,20 @@ class Shadow:
     def runnable_ns(self, domain: int, now: int) -> int:
         """Board time so far during which a domain was neither paused nor shut down."""
         return self._runnable[domain].read(now)
+
+    def unheld_ns(self, now: int) -> int:
+        """Board time so far during which the bench held nobody up: what is owed counts in it."""
+        return self._unheld.read(now)
+
+    def held_since(self, then: int) -> bool:
+        """Whether the bench has held somebody up since some board time."""
+        return bool(self._held) or self._last_held_ns >= then
+
+    def _hold(self, moment: Moment, what: str, held: bool) -> None:
+        self._last_held_ns = moment.now
+        change = self._held.add if held else self._held.discard
+        change(what)
+        self._unheld.run(moment.now, not self._held)
 
     # -- the host's suspend
 

@@ -110,8 +110,7 @@ class Script:
     def boot(self) -> None:
         """Both PEs up, Xen active."""
         self.trace("pe0", PePower(True), Online(0, True))
-        self.trace("el3.pe1", AffinityState(1, "ON"))
-        self.trace("pe1", PePower(True), Online(1, True))
+        self.cpu1_on()
         self.trace("pe0", SystemState("active"))
 
     def fall_asleep(self, until: str = "S13") -> None:
@@ -132,6 +131,12 @@ class Script:
             self.phase(label, "end")
         self.phase("S13", "begin")
         self.trace("pe0", SmcIssued(SYSTEM_SUSPEND, (0, 0, 0), True))
+
+    def cpu1_on(self) -> None:
+        """CPU0 starts CPU1, in firmware and in Xen."""
+        self.trace("el3.pe0", AffinityState(1, "ON_PENDING"))
+        self.trace("el3.pe1", AffinityState(1, "ON"))
+        self.trace("pe1", PePower(True), Online(1, True))
 
     def cpu1_off(self) -> None:
         """CPU1 goes down, in Xen and in firmware."""
@@ -159,8 +164,7 @@ class Script:
             self.trace("pe0", ConsoleSync(0))
         self.phase("R7", "begin")
         if cpu1:
-            self.trace("el3.pe1", AffinityState(1, "ON"))
-            self.trace("pe1", PePower(True), Online(1, True))
+            self.cpu1_on()
         self.phase("R7", "end")
         self.phase("R8", "begin")
         if thaw:

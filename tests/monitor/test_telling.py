@@ -21,7 +21,7 @@ def test_a_finding_tells_the_clause_and_the_messages() -> None:
     assert finding.kind == "always"
     assert finding.clause.startswith("No allocation or free with IRQs off")
     assert finding.messages == (
-        f"record {at}, 0.005000 ms, pe1: HeapUse(operation='xfree', what='struct irqaction', "
+        f"record {at}, 0.006000 ms, pe1: HeapUse(operation='xfree', what='struct irqaction', "
         "irq_masked=True, online=2)",
     )
 

@@ -23,6 +23,7 @@ def denied(script: Script) -> None:
     script.fall_asleep("S3")
     script.trace("pe1", Online(1, False))
     script.decide("DENIED", "ON", "ON")
+    script.trace("el3.pe1", AffinityState(1, "OFF"))
     script.wake_up()
 
 
