@@ -26,10 +26,14 @@ class Strategy(Protocol):
         """An index into the events that could come next, oldest first; there are at least two."""
 
 
+EDGE = 0.08
+"""How likely a random latency is the least of its range; the greatest is as likely."""
+UPPER_EDGE = 1 - EDGE
+BETWEEN = 1 - 2 * EDGE
+
+
 class RandomStrategy:
     """Uniform latencies, with both ends of each range made more likely: races live there."""
-
-    EDGE = 0.08
 
     def __init__(self, seed: int, windows: bool = False) -> None:
         self.windows = windows
@@ -38,11 +42,11 @@ class RandomStrategy:
     def latency(self, low: int, high: int, link: Link) -> int:
         """A random value inside [low, high]."""
         drawn = self._draw()
-        if drawn < self.EDGE:
+        if drawn < EDGE:
             return low
-        if drawn > 1 - self.EDGE:
+        if drawn > UPPER_EDGE:
             return high
-        return low + int((drawn - self.EDGE) / (1 - 2 * self.EDGE) * (high - low))
+        return low + int((drawn - EDGE) / BETWEEN * (high - low))
 
     def pick(self, enabled: Sequence[Event]) -> int:
         """A random index."""
