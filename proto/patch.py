@@ -120,6 +120,8 @@ def move_step(profile: Profile, step: str, before: str | None) -> Profile:
         if name and name not in profile.suspend_steps:
             known = ", ".join(profile.suspend_steps)
             raise PatchError(f"profile {profile.name} has no step {name!r}; it has {known}")
+    if step == before:
+        return profile
     steps = [name for name in profile.suspend_steps if name != step]
     if before is not None:
         steps.insert(steps.index(before) if before else len(steps), step)
@@ -167,10 +169,9 @@ def load_patch(patch: Patch) -> Loaded:
         exec(compile(patch.text, filename, "exec"), module.__dict__)  # noqa: S102 - the user's own
     except SyntaxError as error:
         raise PatchError(f"line {error.lineno}: {error.msg}") from error
-    except Exception as error:
-        raise PatchError(
-            f"line {_line(error, filename)}: {type(error).__name__}: {error}"
-        ) from error
+    except (Exception, SystemExit) as error:
+        said = " ".join(f"{type(error).__name__}: {error}".split())
+        raise PatchError(f"line {_line(error, filename)}: {said}") from error
     finally:
         _collecting.pop()
     return Loaded(collected, module)
