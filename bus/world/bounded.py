@@ -11,7 +11,7 @@ The second one is cut off if the first one had at least as many delays left. The
 depends on the world only, not on the way to it, so the cut is sound within the bound.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from bus.world.event import Event, Link
@@ -36,6 +36,8 @@ class Search:
     """What is known and what is left of one search."""
 
     bound: int
+    begins: Callable[[Turn], bool] = lambda turn: True
+    """Up to the first turn for which this holds the default order is taken, at no cost."""
     schedules: int = 0
     cut_off: int = 0
     _left: list[_Place] = field(default_factory=lambda: [_Place((), 0)])
@@ -89,9 +91,11 @@ class BoundedStrategy:
         self._picks: list[int] = []
         self._histories: dict[NodeId, int] = {}
         self._now = 0
+        self._begun = False
 
     def record(self, turn: Turn) -> None:
         """Note what a node was given."""
+        self._begun = self._begun or self._search.begins(turn)
         self._now = turn.now
         before = self._histories.get(turn.node, 0)
         self._histories[turn.node] = hash((before, turn.input, turn.now))
@@ -103,6 +107,8 @@ class BoundedStrategy:
     def pick(self, enabled: Sequence[Event]) -> int:
         """The given pick, or the default one; alternatives within the bound are noted for later."""
         order = sorted(range(len(enabled)), key=lambda index: _key(enabled[index]))
+        if not self._begun:
+            return order[0]
         number = len(self._picks)
         if number < len(self._given):
             chosen = self._given[number]

@@ -3,6 +3,8 @@
 import os
 import sys
 import time
+from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Final
 
@@ -16,20 +18,20 @@ from rich.text import Text
 from bus.runfolder import RunFolder
 from deploy.cli.report import command
 from deploy.cli.run import MutantOption
-from deploy.explore.explorer import Progress, explore
-from deploy.explore.failures import Kept, distinct, keep, kind_of, summary
+from deploy.explore.explorer import Progress, Result, explore
+from deploy.explore.failures import CLAUSES, Kept, distinct, keep, kind_of, summary
 from deploy.explore.plan import BOUNDED, STRATEGIES
 from deploy.loading import SEED_MAX, Overrides, UsageError, power_model, resolve
+from deploy.psci.board import bare_board
 from proto.board import Board
 from proto.platform import PowerModel
+from proto.scenario import Finding as KnownFinding
 from services.monitor.prop import Finding
 
 EXIT_VIOLATED, EXIT_INCONCLUSIVE = 1, 3
 NAMES: Final = (*STRATEGIES, BOUNDED)
 QUIET_S: Final = 5.0
 """How often progress is told where nobody watches a terminal."""
-
-STATE_TEXT: Final = {BOUNDED: "worlds"}
 
 
 class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -51,9 +53,9 @@ class FailureReport(msgspec.Struct, frozen=True, kw_only=True):
 class ExploreReport(msgspec.Struct, frozen=True, kw_only=True):
     """The `--json` object of an exploration.
 
-    `states` counts the pair states reached (for `bounded`, the worlds in which there was a choice);
-    `complete` says that a bounded search has tried everything within its bound. `expected` counts
-    schedules with findings that the profile is known for.
+    `states` counts the states of pairs of nodes that were reached; a bounded search also counts the
+    `worlds` in which there was a choice to make, and is `complete` if it has tried everything
+    within its bound. `expected` counts schedules with findings that the profile is known for.
     """
 
     scenario: str
@@ -69,6 +71,7 @@ class ExploreReport(msgspec.Struct, frozen=True, kw_only=True):
     seconds: float
     per_second: float
     states: int
+    worlds: int
     complete: bool
     expected: dict[str, int]
     sometimes: dict[str, int]
@@ -89,9 +92,19 @@ def explore_command(
     every: Annotated[
         bool, typer.Option("--all", help="Go on after a failure, and keep one of each kind.")
     ] = False,
+    wanted: Annotated[
+        str | None,
+        typer.Option(
+            "--property", help="Look for violations of this one only, expected ones included."
+        ),
+    ] = None,
     bound: Annotated[
         int, typer.Option(min=0, max=64, help="Delays that `bounded` may spend on a schedule.")
     ] = 2,
+    case: Annotated[
+        str | None,
+        typer.Option(metavar="ID", help="SCENARIO is a vector file: explore this case of its."),
+    ] = None,
     seed: Annotated[
         int | None, typer.Option(min=0, max=SEED_MAX, help="Seed of the exploration.")
     ] = None,
@@ -108,10 +121,18 @@ def explore_command(
     """
     if strategy not in NAMES:
         raise UsageError(f"--strategy: expected one of {', '.join(NAMES)}, got {strategy!r}")
-    model = None if power is None else power_model(power)
-    board = resolve(scenario, Overrides(platform, profile, model, seed, tuple(mutant or ())))
+    if case is not None:
+        _refuse(
+            {"--profile": profile, "--platform": platform, "--power": power, "--mutant": mutant}
+        )
+        board = bare_board(scenario, case, seed or 0)
+    else:
+        model = None if power is None else power_model(power)
+        board = resolve(scenario, Overrides(platform, profile, model, seed, tuple(mutant or ())))
     if board.scenario.open:
         raise UsageError(f"scenario {scenario} stays open; start it with `torpor up {scenario}`")
+    if wanted is not None:
+        board = nothing_expected(board, wanted)
     console = Console(stderr=True, soft_wrap=True, highlight=False)
     workers = 1 if strategy == BOUNDED else jobs or os.cpu_count() or 1
     with RunFolder(run_folder) as folder, Show(board, strategy, seeds, workers, console) as show:
@@ -120,21 +141,57 @@ def explore_command(
             strategy,
             seeds,
             jobs=workers,
-            stop=(lambda result: False) if every else (lambda result: result.failed),
+            stop=(lambda result: False) if every else partial(_is_wanted, wanted),
             bound=bound,
             tell=show.tell,
         )
         kept = [
             keep(board, failures[0], folder.path, progress)
-            for failures in distinct(progress.failures).values()
+            for failures in distinct(_wanted(progress, wanted)).values()
         ]
-    report = report_on(board, strategy, progress, kept)
+    report = report_on(board, strategy, progress, kept, wanted)
     if json:
         sys.stdout.write(msgspec.json.format(msgspec.json.encode(report), indent=2).decode() + "\n")
     deliver(report, console)
     if any(failure.findings for failure in report.failures):
         return EXIT_VIOLATED
     return EXIT_INCONCLUSIVE if report.failures else 0
+
+
+def nothing_expected(board: Board, name: str) -> Board:
+    """The board on which findings of a property surprise, also those that it is known for."""
+    if name not in CLAUSES:
+        raise UsageError(f"--property: expected one of {', '.join(CLAUSES)}, got {name!r}")
+
+    def others(known: tuple[KnownFinding, ...]) -> tuple[KnownFinding, ...]:
+        return tuple(finding for finding in known if finding.property != name)
+
+    profile, scenario = board.profile, board.scenario
+    return msgspec.structs.replace(
+        board,
+        profile=msgspec.structs.replace(
+            profile, expected_findings=others(profile.expected_findings)
+        ),
+        scenario=msgspec.structs.replace(
+            scenario, expected_findings=others(scenario.expected_findings)
+        ),
+    )
+
+
+def _is_wanted(name: str | None, result: Result) -> bool:
+    if name is None:
+        return result.failed
+    return any(found.property == name for found in result.surprises)
+
+
+def _wanted(progress: Progress, name: str | None) -> list[Result]:
+    return [result for result in progress.failures if _is_wanted(name, result)]
+
+
+def _refuse(options: Mapping[str, object]) -> None:
+    for name, value in options.items():
+        if value is not None:
+            raise UsageError(f"{name} has no meaning for a case of calls, which says its own board")
 
 
 class Show:
@@ -145,7 +202,6 @@ class Show:
     ) -> None:
         self._console = console
         self._wanted = wanted
-        self._states = STATE_TEXT.get(strategy, "states")
         self._live = Live(console=console, refresh_per_second=8) if console.is_terminal else None
         self._told_s = time.monotonic()
         scenario = board.scenario
@@ -182,7 +238,7 @@ class Show:
         found = len(distinct(progress.failures))
         return Text(
             f"{progress.done}/{self._wanted} schedules, {progress.per_second:.1f}/s, "
-            f"{progress.states} {self._states}, {_clock(left_s)} left, "
+            f"{progress.states} states, {_clock(left_s)} left, "
             f"{found} kind{'' if found == 1 else 's'} of failure"
         )
 
@@ -192,9 +248,11 @@ def _clock(span_s: float) -> str:
     return f"{minutes} min {seconds} s" if minutes else f"{seconds} s"
 
 
-def report_on(board: Board, strategy: str, progress: Progress, kept: list[Kept]) -> ExploreReport:
+def report_on(
+    board: Board, strategy: str, progress: Progress, kept: list[Kept], wanted: str | None
+) -> ExploreReport:
     """Everything an exploration has to say."""
-    kinds = distinct(progress.failures)
+    kinds = distinct(_wanted(progress, wanted))
     scenario = board.scenario
     return ExploreReport(
         scenario=scenario.name,
@@ -210,6 +268,7 @@ def report_on(board: Board, strategy: str, progress: Progress, kept: list[Kept])
         seconds=round(progress.elapsed_s, 3),
         per_second=round(progress.per_second, 2),
         states=progress.states,
+        worlds=progress.worlds,
         complete=progress.complete,
         expected=progress.expected,
         sometimes={name: times for name, times in progress.sometimes.items() if times},
@@ -246,7 +305,8 @@ def deliver(report: ExploreReport, console: Console) -> None:
     console.print(
         Text(
             f"{report.schedules} schedules in {report.seconds:.1f} s ({report.per_second:.1f}/s), "
-            f"{report.states} {STATE_TEXT.get(report.strategy, 'states')}"
+            f"{report.states} states"
+            + (f", {report.worlds} worlds with a choice" if report.worlds else "")
             + (", complete within the bound" if report.complete else "")
         )
     )

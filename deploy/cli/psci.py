@@ -12,7 +12,8 @@ from rich.text import Text
 
 from bus.runfolder import RunFolder
 from deploy.cli.run import WorldName
-from deploy.loading import DEPLOY, SEED_MAX, UsageError
+from deploy.loading import SEED_MAX, UsageError
+from deploy.psci.board import VECTORS
 from deploy.psci.parse import FileCase, read_file
 from deploy.psci.report import (
     STYLES,
@@ -24,8 +25,6 @@ from deploy.psci.report import (
     vector_report,
 )
 from deploy.psci.run import CaseResult, LiveRun, LiveSettings, Status, run_in_sim
-
-VECTORS = DEPLOY / "vectors"
 
 
 def psci(

@@ -21,6 +21,9 @@ from deploy.explore.plan import BOUNDED, GUIDED, HORIZON, Plan, plan
 from deploy.explore.play import Played, play
 from proto.board import Board
 from proto.codec import decoder, encode
+from proto.traces import ScenarioStep
+from proto.turn import Trace, Turn
+from proto.vectors import Together
 from services.monitor.prop import Finding
 from services.monitor.verdict import Verdict
 
@@ -66,7 +69,7 @@ class Progress:
     wanted: int
     done: int = 0
     states: int = 0
-    cut_off: int = 0
+    worlds: int = 0
     complete: bool = False
     strategies: dict[str, int] = field(default_factory=dict)
     sometimes: dict[str, int] = field(default_factory=dict)
@@ -209,14 +212,30 @@ def _run_here(wanted: Plan) -> Result:
 # -- search
 
 
+def _at_once(turn: Turn) -> bool:
+    return True
+
+
+def _calls_at_once(turn: Turn) -> bool:
+    """The orders of a case of calls that matter begin where calls are made at the same time."""
+    return any(
+        isinstance(effect, Trace)
+        and isinstance(effect.event, ScenarioStep)
+        and effect.event.text.endswith(Together.__name__)
+        for effect in turn.effects
+    )
+
+
 def _search(
     board: Board, schedules: int, bound: int, stop: Stop, progress: Progress, tell: Tell
 ) -> None:
     """Everything within the bound, or as much of it as the number of schedules allows."""
-    search = Search(bound)
+    search = Search(bound, _calls_at_once if board.vectors is not None else _at_once)
+    reached: set[int] = set()
     for strategy in search.strategies():
-        played = play(board, strategy, follow=strategy.record)
-        progress.states, progress.cut_off = search.worlds, search.cut_off
+        played = play(board, strategy, follow=strategy.record, cover=True)
+        reached.update(state for state, _ in played.marks)
+        progress.states, progress.worlds = len(reached), search.worlds
         enough = False
         if played.verdict is None:
             progress.done += 1

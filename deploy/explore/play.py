@@ -62,14 +62,17 @@ def play(
     def enough(now: int) -> int | None:
         return now + GRACE_NS if judge.is_surprised else None
 
+    is_cut_off = False
     try:
         simulation.run(limit_ns, enough)
     except CutOff:
-        return Played(None, "", choices, (), "", 0, simulation.world.now)
+        is_cut_off = True
+    marks = () if coverage is None else tuple(coverage.marks.items())
+    if is_cut_off:
+        return Played(None, "", choices, marks, "", 0, simulation.world.now)
     crash = simulation.crash
     judge.feed(HubEvent("end", HUB, simulation.ending, simulation.world.now))
     verdict = judge.conclude(False, crash, healthy=not crash)
-    marks = () if coverage is None else tuple(coverage.marks.items())
     hashed = seen.hexdigest() if seen else ""
     ended_ns = simulation.world.now
     return Played(verdict, crash, choices, marks, hashed, simulation.stopped_ns, ended_ns)

@@ -1,15 +1,18 @@
 """A fresh board for one case: its platform, no Xen, no domains."""
 
+from pathlib import Path
+
 import msgspec
 
-from deploy.loading import code_hash
-from deploy.psci.parse import FileCase
+from deploy.loading import DEPLOY, UsageError, code_hash
+from deploy.psci.parse import FileCase, read_file
 from proto.board import Board
 from proto.scenario import DomainSpec, Profile, Role, Scenario
 from proto.units import MS
 from proto.vectors import ArmTimer, Loop, Poll, Step, Together, WaitMs
 from services.bare.calls import QUIET_NS, SETTLE_NS
 
+VECTORS = DEPLOY / "vectors"
 BOOT_MS = 10_000
 STEP_MS = (QUIET_NS + SETTLE_NS) // MS + 1_000
 """Board time that a step may take besides what it says itself."""
@@ -37,6 +40,17 @@ def board_for(found: FileCase, seed: int) -> Board:
         code=code_hash(),
         vectors=found.case,
     )
+
+
+def bare_board(file: str, case: str, seed: int) -> Board:
+    """The board of one case of a file, given by name or path; raises `UsageError`."""
+    path = VECTORS / f"{file}.yaml"
+    cases = read_file(path if path.exists() else Path(file))
+    for found in cases:
+        if found.case.id == case:
+            return board_for(found, seed)
+    names = ", ".join(found.case.id for found in cases)
+    raise UsageError(f"{file} has no case {case!r}; it has {names}")
 
 
 def longest_ms(steps: tuple[Step, ...]) -> int:

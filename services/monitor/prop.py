@@ -69,6 +69,8 @@ class Property:
     """`always` or `eventually`; an `always` property may owe something in its time besides."""
     clause: ClassVar[str]
     """The statement, with where it comes from: an invariant, or a document and a clause's title."""
+    bare: ClassVar[bool] = False
+    """Whether it also speaks about a board without Xen."""
 
     def __init__(self, shadow: Shadow) -> None:
         self.shadow = shadow

@@ -32,6 +32,7 @@ class ScenarioIsDone(Property):
     name = "scenario"
     kind = EVENTUALLY
     clause = "Every step of the scenario is carried out and every expectation met in its time"
+    bare = True
 
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
@@ -81,6 +82,7 @@ class BusIsClean(Property):
 
     name = "bus"
     clause = "Every message of a node is decodable, in sequence and deliverable"
+    bare = True
     FAULTS = ("undeliverable", "undecodable", "stale")
 
     def __init__(self, shadow: Shadow) -> None:

@@ -80,7 +80,8 @@ class Judge:
     def __init__(self, board: Board, world: str, observers: Sequence[Observer] = ()) -> None:
         links = Links()
         self.shadow = Shadow(board, links)
-        self.properties = [kind(self.shadow) for kind in PROPERTIES]
+        is_bare = board.vectors is not None
+        self.properties = [kind(self.shadow) for kind in PROPERTIES if kind.bare or not is_bare]
         self._sometimes = Sometimes(self.shadow)
         every: list[Observer] = [self.shadow, *self.properties, self._sometimes, self, *observers]
         self.watch = Feed(links, every)
