@@ -44,6 +44,9 @@ from proto.turn import CancelTimer, Send, SetTimer
 LINE = 8
 """Cells of a cache line. So many neighbours in one burst are a copied structure: they merge."""
 
+HURRY = 10
+"""How many times faster the slowest entry leaves when something waits for it."""
+
 Ahead = Callable[[], Sequence[Entry]]
 """What is still ahead of an access."""
 
@@ -68,16 +71,12 @@ def pieces(addresses: Sequence[int], values: Sequence[int]) -> list[dict[int, in
 class StoreBuffering(Processor):
     """Mixed into a processor, in front of it: its stores go through a buffer.
 
-    `stay` is how long an entry may stay, `hurry_ns` how long it still may when something waits for
-    it. Both windows are choices of the world.
+    How long an entry stays is a choice of the world; when something waits for it, it is less long.
     """
 
-    stay: Range
-    hurry_ns: int
-
-    def set_up_buffer(self, stay: Range, hurry_ns: int) -> None:
-        """Begin with an empty buffer."""
-        self.stay, self.hurry_ns = stay, hurry_ns
+    def set_up_buffer(self, stay: Range) -> None:
+        """Begin with an empty buffer, whose entries stay so many nanoseconds."""
+        self._stay = stay
         self._buffer = StoreBuffer()
         self._ahead: Ahead | None = None
         self._ahead_tx = 0
@@ -245,7 +244,7 @@ class StoreBuffering(Processor):
             self._enter(words)
 
     def _keep(self, entry: Entry) -> None:
-        low, high = self.stay
+        low, high = self._stay
         self.emit(SetTimer(f"drain.{entry.number}", self.now + low, self.now + high))
 
     @types.coroutine
@@ -291,8 +290,9 @@ class StoreBuffering(Processor):
             staying[0].due = True
             self._send()
             return
+        latest = self.now + self._stay[1] // HURRY
         for entry in staying:
-            self.emit(SetTimer(f"drain.{entry.number}", self.now, self.now + self.hurry_ns))
+            self.emit(SetTimer(f"drain.{entry.number}", self.now, latest))
 
     def _leave(self) -> None:
         """Something has come to pass: send what may leave, let go on who waits."""

@@ -300,8 +300,7 @@ class WeakPe(StoreBuffering, Pe):
         irq_line: bool,
     ) -> None:
         super().__init__(board, cpu, image, memory, first_tx, irq_line)
-        latencies = board.platform.latencies
-        self.set_up_buffer(latencies.store_buffer, latencies.memory[1])
+        self.set_up_buffer(board.platform.latencies.store_buffer)
 
     @property
     def is_buffering(self) -> bool:

@@ -26,7 +26,6 @@ X, Y, Z = Cell(DRAM_BASE), Cell(DRAM_BASE + 8), Cell(DRAM_BASE + 0x100)
 BELL, OTHER_BELL = GICD_BASE, GICD_BASE + 4
 SEEDS = range(150)
 STAY = (0, 2_000)
-HURRY_NS = 200
 BUS_TIMEOUT_NS = 1_000_000
 LIMIT_NS = 10_000_000
 
@@ -40,7 +39,7 @@ class Pe(StoreBuffering, Processor):
 
     def __init__(self, node: NodeId) -> None:
         super().__init__(node, Image("tests.none", 0, "none"), MemoryMap((0,)), BUS_TIMEOUT_NS)
-        self.set_up_buffer(STAY, HURRY_NS)
+        self.set_up_buffer(STAY)
         self.log: list[Any] = []
 
     @property
