@@ -16,8 +16,8 @@ from typing import Final
 
 from bus.world.bounded import Search
 from bus.world.guided import Corpus
-from bus.world.strategies import TapeStrategy
-from deploy.explore.plan import BOUNDED, GUIDED, HORIZON, Plan, plan
+from bus.world.strategies import Diverged, TapeStrategy
+from deploy.explore.plan import BOUNDED, HORIZON, Plan, plan
 from deploy.explore.play import Played, play
 from proto.board import Board
 from proto.codec import decoder, encode
@@ -49,7 +49,8 @@ class Result:
     windows: bool
     marks: Sequence[tuple[int, int]]
     stopped_ns: int
-    differs: bool = False
+    differs: str = ""
+    """How it went another way when it was repeated; empty if it did not, or was not."""
 
     @property
     def surprises(self) -> tuple[Finding, ...]:
@@ -122,7 +123,8 @@ def explore(
         _search(board, schedules, bound, stop, progress, tell)
         return progress
     corpus, horizon = Corpus(), HORIZON
-    with _workers(board, jobs, strategy in GUIDED) as run:
+    states: set[int] = set()
+    with _workers(board, jobs) as run:
         while progress.done < schedules:
             first = progress.done
             count = min(ROUND, schedules - first)
@@ -136,27 +138,34 @@ def explore(
                 if not result.windows:
                     corpus.add(result.choices, result.marks)
                     horizon = len(result.choices)
-                progress.states = len(corpus.reached)
+                states.update(state for state, _ in result.marks)
+                progress.states = len(states)
                 tell(progress)
                 if stop(result):
                     return progress
     return progress
 
 
-def run_plan(board: Board, wanted: Plan, cover: bool) -> Result:
+def run_plan(board: Board, wanted: Plan) -> Result:
     """Run one schedule, twice if it is one of the first."""
     check = wanted.index < CHECKED
-    played = play(board, wanted.make(), cover=cover, digest=check)
+    played = play(board, wanted.make(), cover=True, digest=check)
     windows = wanted.make().windows
-    differs = False
-    if check and not played.crash:
-        again = play(board, TapeStrategy(played.choices, windows), digest=True)
-        differs = again.digest != played.digest
+    differs = _difference(board, played, windows) if check else ""
     return _result(wanted.index, wanted.strategy, wanted.seed, played, windows, differs)
 
 
+def _difference(board: Board, played: Played, windows: bool) -> str:
+    """How a schedule goes when its choices are made again, if it goes another way."""
+    try:
+        again = play(board, TapeStrategy(played.choices, windows), digest=True)
+    except Diverged as error:
+        return str(error)
+    return "" if again.digest == played.digest else "every choice fits, but turns differ"
+
+
 def _result(
-    index: int, strategy: str, seed: int, played: Played, windows: bool, differs: bool = False
+    index: int, strategy: str, seed: int, played: Played, windows: bool, differs: str = ""
 ) -> Result:
     verdict = played.verdict
     assert isinstance(verdict, Verdict), "the strategy has not cut it off"
@@ -183,13 +192,13 @@ Run = Callable[[Sequence[Plan]], Iterable[Result]]
 
 
 @contextmanager
-def _workers(board: Board, jobs: int, cover: bool) -> Iterator[Run]:
+def _workers(board: Board, jobs: int) -> Iterator[Run]:
     """What runs a round: this process, or several of its own."""
     if jobs == 1:
-        yield partial(map, partial(run_plan, board, cover=cover))
+        yield partial(map, partial(run_plan, board))
         return
     with ProcessPoolExecutor(
-        jobs, get_context("spawn"), initializer=_begin, initargs=(encode(board), cover)
+        jobs, get_context("spawn"), initializer=_begin, initargs=(encode(board),)
     ) as pool:
         try:
             yield partial(pool.map, _run_here)
@@ -197,16 +206,15 @@ def _workers(board: Board, jobs: int, cover: bool) -> Iterator[Run]:
             pool.shutdown(wait=True, cancel_futures=True)
 
 
-_here: list[tuple[Board, bool]] = []
+_here: list[Board] = []
 
 
-def _begin(board: bytes, cover: bool) -> None:
-    _here.append((decoder(Board)(board), cover))
+def _begin(board: bytes) -> None:
+    _here.append(decoder(Board)(board))
 
 
 def _run_here(wanted: Plan) -> Result:
-    board, cover = _here[0]
-    return run_plan(board, wanted, cover)
+    return run_plan(_here[0], wanted)
 
 
 # -- search
@@ -233,14 +241,16 @@ def _search(
     search = Search(bound, _calls_at_once if board.vectors is not None else _at_once)
     reached: set[int] = set()
     for strategy in search.strategies():
-        played = play(board, strategy, follow=strategy.record, cover=True)
+        check = progress.done < CHECKED
+        played = play(board, strategy, follow=strategy.record, cover=True, digest=check)
         reached.update(state for state, _ in played.marks)
         progress.states, progress.worlds = len(reached), search.worlds
         enough = False
         if played.verdict is None:
             progress.done += 1
         else:
-            result = _result(progress.done, BOUNDED, 0, played, windows=True)
+            differs = _difference(board, played, windows=True) if check else ""
+            result = _result(progress.done, BOUNDED, 0, played, windows=True, differs=differs)
             progress.take(result)
             enough = stop(result)
         tell(progress)

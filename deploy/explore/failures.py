@@ -1,15 +1,16 @@
 """A failure of an exploration, written out: tape, journal, and one page that tells it."""
 
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from bus.journal import Journal, read_journal
-from bus.world.strategies import TapeStrategy
+from bus.world.strategies import Diverged, TapeStrategy
 from deploy.cli.report import command, duration
 from deploy.explore.explorer import Progress, Result
 from deploy.lines import Lines
-from deploy.run_sim import run_sim
+from deploy.run_sim import run_sim, tape_beside
 from proto.board import Board
 from proto.patch import load_patch
 from proto.turn import Turn
@@ -38,7 +39,7 @@ class Kept:
 def summary(result: Result) -> str:
     """A failure in one line."""
     if result.differs:
-        return "the same choices gave two journals: a node is not deterministic"
+        return f"a node is not deterministic, the same choices gave two journals: {result.differs}"
     if result.crash:
         return f"a node raised {result.crash}"
     first = result.surprises[0]
@@ -46,7 +47,12 @@ def summary(result: Result) -> str:
 
 
 def kind_of(result: Result) -> str:
-    """Failures of one kind have the same property and the same text but for its numbers."""
+    """Failures of one kind have the same property and the same text but for its numbers.
+
+    Where a run that does not repeat goes another way is chance.
+    """
+    if result.differs:
+        return "differs"
     return "".join("#" if letter.isdigit() else letter for letter in summary(result))
 
 
@@ -59,13 +65,17 @@ def distinct(failures: Sequence[Result]) -> dict[str, list[Result]]:
 
 
 def keep(board: Board, result: Result, folder: Path, progress: Progress) -> Kept:
-    """Run a failure again from its choices, and write everything about it into a folder."""
+    """Run a failure again from its choices, and write everything about it into a folder.
+
+    A run that does not repeat is written down as far as its choices fit.
+    """
     journal = folder / f"schedule-{result.index}.journal"
     recorded = TapeStrategy(result.choices, result.windows)
     name = f"{result.strategy} seed {result.seed}"
-    written = run_sim(board, journal, recorded, name, limit_ns=result.stopped_ns)
+    with suppress(Diverged) if result.differs else nullcontext():
+        run_sim(board, journal, recorded, name, limit_ns=result.stopped_ns)
     page = folder / f"schedule-{result.index}.md"
-    kept = Kept(result, written.tape, journal, page)
+    kept = Kept(result, tape_beside(journal), journal, page)
     page.write_text("\n".join(_page(board, kept, progress)) + "\n", encoding="utf-8")
     return kept
 
@@ -75,7 +85,8 @@ def _page(board: Board, kept: Kept, progress: Progress) -> Iterator[str]:
     journal = read_journal(kept.journal)
     yield f"# `{scenario.name}`: {_headline(result)}"
     yield ""
-    yield f"{summary(result)}."
+    told = summary(result)
+    yield f"{told[0].upper()}{told[1:]}."
     yield ""
     yield from _table(board, result, progress)
     for finding in result.surprises:
