@@ -36,8 +36,9 @@ class Search:
     """What is known and what is left of one search."""
 
     bound: int
-    begins: Callable[[Turn], bool] = lambda turn: True
-    """Up to the first turn for which this holds the default order is taken, at no cost."""
+    begins: Callable[[Turn], bool] | None = None
+    """Up to the first turn for which this holds the default order is taken, at no cost; None
+    searches from the start."""
     schedules: int = 0
     cut_off: int = 0
     _left: list[_Place] = field(default_factory=lambda: [_Place((), 0)])
@@ -91,11 +92,12 @@ class BoundedStrategy:
         self._picks: list[int] = []
         self._histories: dict[NodeId, int] = {}
         self._now = 0
-        self._begun = False
+        self._begun = search.begins is None
 
     def record(self, turn: Turn) -> None:
         """Note what a node was given."""
-        self._begun = self._begun or self._search.begins(turn)
+        begins = self._search.begins
+        self._begun = self._begun or begins is None or begins(turn)
         self._now = turn.now
         before = self._histories.get(turn.node, 0)
         self._histories[turn.node] = hash((before, turn.input, turn.now))

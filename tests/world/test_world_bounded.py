@@ -123,6 +123,17 @@ def test_the_same_inputs_at_other_times_are_another_world() -> None:
     assert searched(system, Search(bound=3)) == expected
 
 
+def test_a_search_may_begin_later() -> None:
+    """Before the turn that it waits for nothing is delayed."""
+    system = bursts(2, 2)
+    whole = searched(system, Search(bound=2))
+    late = Search(2, lambda turn: turn.node == SINK and isinstance(turn.input, Received))
+    never = Search(2, lambda turn: False)
+
+    assert 1 < len(searched(system, late)) < len(whole)
+    assert len(searched(system, never)) == 1
+
+
 def test_without_delays_there_is_one_schedule() -> None:
     """And it is the default order."""
     search = Search(bound=0)
