@@ -29,6 +29,16 @@ class Entry:
     due: bool = False
     """Its time has come: it leaves as soon as nothing orders it behind another one."""
 
+    @property
+    def addresses(self) -> tuple[int, ...]:
+        """Where it goes."""
+        return tuple(self.words) if self.body is None else (self.body.address,)
+
+    @property
+    def values(self) -> tuple[int, ...]:
+        """What it writes."""
+        return tuple(self.words.values()) if self.body is None else (self.body.value,)
+
     def follows(self, other: "Entry") -> bool:
         """Whether it must not become visible before an earlier one.
 

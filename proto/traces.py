@@ -274,6 +274,20 @@ class ScenarioEnded(TraceEvent, frozen=True):
     reason: str = ""
 
 
+class StoreBuffered(TraceEvent, frozen=True):
+    """A store, or a posted write, is made and not visible yet; it leaves when `timer` fires."""
+
+    timer: str
+    addresses: tuple[int, ...]
+    values: tuple[int, ...]
+
+
+class StoresLost(TraceEvent, frozen=True):
+    """A PE has lost its power with stores and posted writes that had not left it."""
+
+    addresses: tuple[int, ...]
+
+
 TraceBody = (
     Phase
     | SystemState
@@ -308,5 +322,7 @@ TraceBody = (
     | ScenarioStep
     | ClientStep
     | ScenarioEnded
+    | StoreBuffered
+    | StoresLost
 )
 """Every trace a turn may carry."""

@@ -39,6 +39,7 @@ from proto.machine import Processor, nothing
 from proto.messages import AtomicOp, Attributes, Barrier, RegWrite, Reply, Store, StoreBurst
 from proto.platform import Range
 from proto.store_buffer import Entry, StoreBuffer
+from proto.traces import StoreBuffered, StoresLost
 from proto.turn import CancelTimer, Send, SetTimer
 
 LINE = 8
@@ -234,6 +235,12 @@ class StoreBuffering(Processor):
         self._leave()
         return True
 
+    def lose_stores(self) -> None:
+        """Power is cut: what has not left does not come back."""
+        lost = [address for entry in self._buffer.inside for address in entry.addresses]
+        if lost:
+            self.trace(StoresLost(tuple(lost)))
+
     # -- inside
 
     def _enter(self, words: Mapping[int, int]) -> None:
@@ -244,8 +251,9 @@ class StoreBuffering(Processor):
             self._enter(words)
 
     def _keep(self, entry: Entry) -> None:
-        low, high = self._stay
-        self.emit(SetTimer(f"drain.{entry.number}", self.now + low, self.now + high))
+        (low, high), timer = self._stay, f"drain.{entry.number}"
+        self.trace(StoreBuffered(timer, entry.addresses, entry.values))
+        self.emit(SetTimer(timer, self.now + low, self.now + high))
 
     @types.coroutine
     def _before_cell(self, cell: Cell, relaxed: bool = False) -> Generator[int, Any, None]:
@@ -311,11 +319,10 @@ class StoreBuffering(Processor):
                 continue
             tx = self._next_tx()
             self._buffer.sent(tx, entry)
-            addresses, values = tuple(entry.words), tuple(entry.words.values())
-            if len(addresses) == 1:
-                self.emit(Send(DRAM, Store(tx, addresses[0], values[0])))
+            if len(entry.words) == 1:
+                self.emit(Send(DRAM, Store(tx, entry.addresses[0], entry.values[0])))
             else:
-                self.emit(Send(DRAM, StoreBurst(tx, addresses, values)))
+                self.emit(Send(DRAM, StoreBurst(tx, entry.addresses, entry.values)))
 
     def _complete_devices(self) -> None:
         """The rest of a DSB at a higher exception level: posted writes reach their devices."""

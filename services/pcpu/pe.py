@@ -302,6 +302,11 @@ class WeakPe(StoreBuffering, Pe):
         super().__init__(board, cpu, image, memory, first_tx, irq_line)
         self.set_up_buffer(board.platform.latencies.store_buffer)
 
+    def power_lost(self) -> None:
+        """Power is cut, with what is in the buffer."""
+        self.lose_stores()
+        super().power_lost()
+
     @property
     def is_buffering(self) -> bool:
         """With the MMU off every access is to Device-nGnRnE memory."""
