@@ -107,7 +107,7 @@ async def vcpu_block_unless_event_pending(pe: Pe, vcpu: Vcpu) -> None:
     await pe.smp_mb()
     # The flag first: an interrupt injected from here on finds it and takes it back.
     if await pe.links["local_events_need_delivery"](pe, vcpu):
-        await pe.atomic(AtomicOp.CLEAR, flags, VPF_BLOCKED)
+        await pe.atomic(AtomicOp.CLEAR, flags, VPF_BLOCKED, relaxed=True)
     else:
         await cpu_raise_softirq(pe, pe.cpu, Softirq.SCHEDULE)
 
@@ -135,7 +135,7 @@ async def vcpu_kick(pe: Pe, vcpu: Vcpu) -> None:
 @symbol
 async def vcpu_pause_nosync(pe: Pe, vcpu: Vcpu) -> None:
     """Count one more reason not to run a vCPU, without waiting for it to stop."""
-    await pe.fetch_add(pe.xen.vcpu[vcpu.index].pause_count, 1)
+    await pe.fetch_add(pe.xen.vcpu[vcpu.index].pause_count, 1, relaxed=True)
     await vcpu_sleep_nosync(pe, vcpu)
 
 
@@ -149,7 +149,7 @@ async def vcpu_unpause(pe: Pe, vcpu: Vcpu) -> None:
 @symbol
 async def domain_pause(pe: Pe, domain: DomainId) -> None:
     """Count one more reason not to run a domain, and wait until none of its vCPUs runs."""
-    before = await pe.fetch_add(pe.xen.domains[domain].pause_count, 1)
+    before = await pe.fetch_add(pe.xen.domains[domain].pause_count, 1, relaxed=True)
     pe.trace(PauseCount(domain, before + 1))
     for vcpu in pe.xen.vcpus_of(domain):
         await vcpu_sleep_sync(pe, vcpu)

@@ -28,7 +28,8 @@ HANDLERS: dict[Softirq, str] = {
 @symbol
 async def raise_softirq(pe: Pe, nr: Softirq) -> None:
     """Mark a softirq pending on this CPU."""
-    await pe.atomic(AtomicOp.SET, pe.xen.percpu[pe.cpu].softirq_pending, 1 << nr)
+    own = pe.xen.percpu[pe.cpu].softirq_pending
+    await pe.atomic(AtomicOp.SET, own, 1 << nr, relaxed=True)
 
 
 @symbol
@@ -61,5 +62,5 @@ async def serve_softirqs(pe: Pe, ignored: int) -> None:
         if not pending or not online >> pe.cpu & 1:
             return
         nr = Softirq((pending & -pending).bit_length() - 1)
-        await pe.atomic(AtomicOp.CLEAR, pending_cell, 1 << nr)
+        await pe.atomic(AtomicOp.CLEAR, pending_cell, 1 << nr, relaxed=True)
         await pe.links[HANDLERS[nr]](pe)

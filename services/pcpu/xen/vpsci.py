@@ -125,7 +125,7 @@ async def do_psci_cpu_on(pe: Pe, vcpu: Vcpu, args: Args) -> int:
     # Before its list registers are replaced: what they hold has to be deactivated.
     await vgic_clear_pending(pe, target)
     await store_context(pe, target, fresh)
-    await pe.atomic(AtomicOp.CLEAR, cells.pause_flags, VPF_DOWN)
+    await pe.atomic(AtomicOp.CLEAR, cells.pause_flags, VPF_DOWN, relaxed=True)
     await spin_unlock(pe, lock)
     await vcpu_wake(pe, target)
     return PsciError.SUCCESS
