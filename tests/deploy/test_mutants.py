@@ -1,0 +1,78 @@
+"""The known bugs: each has a file or a reason, a row in docs/KNOWN_BUGS.md, and is found."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from deploy.explore.hunt import hunt, mutant_in
+from deploy.patching import MUTANTS, shipped_mutants
+
+ROOT = Path(__file__).parent.parent.parent
+TEXT = (ROOT / "docs" / "KNOWN_BUGS.md").read_text(encoding="utf-8")
+SHIPPED = sorted(shipped_mutants())
+
+SCHEDULES_MAX = 60
+"""Enough for the ones that are found often; `torpor mutants` looks for the rare ones too."""
+
+
+def rows(title: str) -> dict[str, str]:
+    """The rows of a section's table, by the id in their first column."""
+    found = re.search(rf"^## {re.escape(title)}.*?$(.*?)(?=^## |\Z)", TEXT, re.M | re.S)
+    assert found is not None, f"there is no section {title}"
+    lines = (line for line in found[1].splitlines() if line.startswith("| `"))
+    return {line.split("`")[1]: line for line in lines}
+
+
+def bugs() -> dict[str, str]:
+    """All rows with a file."""
+    return {name: row for letter in "ABCD" for name, row in rows(f"{letter}.").items()}
+
+
+def test_every_shipped_mutant_has_one_row() -> None:
+    """And no row is about a file that is not there."""
+    assert sorted(bugs()) == SHIPPED
+    assert len(SHIPPED) == len(list(MUTANTS.glob("*.py"))) - 1
+
+
+@pytest.mark.parametrize("name", SHIPPED)
+def test_a_row_says_what_the_file_says(name: str) -> None:
+    """Section, property, source and the board on which it shows."""
+    mutant = mutant_in(name)
+    row = rows(f"{mutant.section}.")[name]
+
+    assert mutant.id == name
+    assert mutant.core == row.startswith(f"| `{name}` *")
+    assert mutant.source in row
+    assert row.rstrip(" |").endswith(mutant.confidence)
+    for word in (mutant.property, mutant.scenario, mutant.profile, mutant.platform, mutant.power):
+        assert word in (None, "baseline") or f"`{word}`" in row
+
+
+QUICK = (
+    "pending-event-skips-vcpu-reset",
+    "success-return-clobbers-context-id",
+    "ctxt-switch-overwrites-reset",
+    "domu-wake-without-reset",
+    "resume-ctx-set-after-shutdown",
+    "smc32-upper-bits",
+    "debug-exceptions-unmasked",
+    "features-advertised-then-not-supported",
+    "two-control-domains-race",
+    "freeze-before-checking",
+    "hwdom-shutdown-on-suspend",
+    "watchdog-fires-right-after-resume",
+    "iommu-hook-missing",
+    "ipmmu-cache-before-root",
+)
+"""Those that a few schedules find."""
+
+
+@pytest.mark.sim
+@pytest.mark.parametrize("name", QUICK)
+def test_a_mutant_is_caught_by_its_property(name: str) -> None:
+    """And by no crash of a node."""
+    found = hunt(name, 0, SCHEDULES_MAX)
+
+    assert found.caught_after is not None
+    assert not found.crashes
