@@ -4,6 +4,8 @@
 save and restore it with one burst, and what a vCPU holds when it is reset.
 """
 
+from functools import lru_cache
+
 from proto.messages import El1State
 from proto.psci import MASK_32, MASK_64
 from proto.scenario import GuestArch
@@ -132,6 +134,7 @@ def word_index(name: str, list_registers: int) -> int:
     return _names(list_registers)[name]
 
 
+@lru_cache
 def _names(list_registers: int) -> dict[str, int]:
     names = (
         *_HEAD,

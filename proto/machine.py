@@ -7,7 +7,7 @@ and its end is the ERET. Losing power throws the stack away.
 """
 
 import types
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -53,16 +53,8 @@ class Halt(Exception):
 Thread = Coroutine[int, Any, Any]
 
 
-class _Translations(dict[int, int]):
-    """What has been translated so far: a look-up instead of a call for each address of a burst."""
-
-    def __init__(self, translate: Callable[[int], int]) -> None:
-        super().__init__()
-        self._translate = translate
-
-    def __missing__(self, address: int) -> int:
-        physical = self[address] = self._translate(address)
-        return physical
+Translations = dict[int, int]
+"""What has been translated so far: a look-up instead of a call for each address of a burst."""
 
 
 @dataclass(slots=True)
@@ -73,7 +65,7 @@ class _Frame:
     masked: bool
     """PSTATE.I to restore when the frame below goes on."""
     tx: int = 0
-    ready: bool = True
+    """The transaction it waits for; 0 if it can go on."""
     open: bool = False
     """An IRQ may be taken while this frame's transaction is outstanding."""
     value: Any = None
@@ -114,7 +106,8 @@ class Processor:
         self._bus_since_ns = 0
         self._bus_timer = False
         self._posted: dict[NodeId, None] = {}
-        self._tlb = _Translations(self.translate)
+        self._translations: dict[Hashable, Translations] = {}
+        self._tlb: Translations = {}
         self._devices: dict[int, NodeId] = {}
         """Who answers at the addresses that have been used; the map does not change."""
 
@@ -159,16 +152,18 @@ class Processor:
     def complete(self, tx: int, value: Any = 0) -> None:
         """A transaction is answered; one that nobody waits for is dropped by its number."""
         for frame in reversed(self._frames):
-            if frame.tx == tx and not frame.ready:
-                frame.ready, frame.value = True, value
+            if frame.tx == tx:
+                frame.tx = 0
+                frame.value = value
                 self._run()
                 return
 
     def refuse(self, tx: int, reason: str) -> None:
         """A transaction has ended in an external abort."""
         for frame in reversed(self._frames):
-            if frame.tx == tx and not frame.ready:
-                frame.ready, frame.error = True, ExternalAbort(reason)
+            if frame.tx == tx:
+                frame.tx = 0
+                frame.error = ExternalAbort(reason)
                 self._run()
                 return
 
@@ -211,27 +206,27 @@ class Processor:
 
     def load(self, cell: Cell, attributes: Attributes = Attributes.NORMAL_WB) -> Awaitable[int]:
         """Read one cell."""
-        tx = self._next_tx()
-        return self._transact(DRAM, Load(tx, self._tlb[cell], attributes), tx)
+        self._tx = tx = self._tx + 1
+        return self._transact(DRAM, Load(tx, self._physical(cell), attributes), tx)
 
     def load_burst(self, cells: Sequence[Cell]) -> Awaitable[tuple[int, ...]]:
         """Read several cells at one point of the memory order."""
-        tx = self._next_tx()
-        addresses = tuple(map(self._tlb.__getitem__, cells))
+        self._tx = tx = self._tx + 1
+        addresses = self._all_physical(cells)
         return self._transact(DRAM, LoadBurst(tx, addresses), tx)
 
     def store(
         self, cell: Cell, value: int, attributes: Attributes = Attributes.NORMAL_WB
     ) -> Awaitable[int]:
         """Write one cell."""
-        tx = self._next_tx()
-        return self._transact(DRAM, Store(tx, self._tlb[cell], value, attributes), tx)
+        self._tx = tx = self._tx + 1
+        return self._transact(DRAM, Store(tx, self._physical(cell), value, attributes), tx)
 
     def store_burst(self, cells: Sequence[Cell], values: Sequence[int]) -> Awaitable[int]:
         """Write several cells at one point of the memory order."""
         assert len(cells) == len(values)
-        tx = self._next_tx()
-        addresses = tuple(map(self._tlb.__getitem__, cells))
+        self._tx = tx = self._tx + 1
+        addresses = self._all_physical(cells)
         return self._transact(DRAM, StoreBurst(tx, addresses, tuple(values)), tx)
 
     def publish(self, cells: Sequence[Cell], values: Sequence[int]) -> Awaitable[int]:
@@ -242,8 +237,8 @@ class Processor:
         self, operation: AtomicOp, cell: Cell, operand: int, relaxed: bool = False
     ) -> Awaitable[int]:
         """Read-modify-write one cell; gives the value before. `relaxed` orders nothing else."""
-        tx = self._next_tx()
-        return self._transact(DRAM, Atomic(tx, operation, self._tlb[cell], operand), tx)
+        self._tx = tx = self._tx + 1
+        return self._transact(DRAM, Atomic(tx, operation, self._physical(cell), operand), tx)
 
     def fetch_add(self, cell: Cell, delta: int, relaxed: bool = False) -> Awaitable[int]:
         """Add to a cell; gives the value before."""
@@ -251,20 +246,20 @@ class Processor:
 
     def compare_and_swap(self, cell: Cell, expected: int, desired: int) -> Awaitable[int]:
         """Write `desired` if the cell holds `expected`; gives the value before."""
-        tx = self._next_tx()
-        body = CompareAndSwap(tx, self._tlb[cell], expected, desired)
+        self._tx = tx = self._tx + 1
+        body = CompareAndSwap(tx, self._physical(cell), expected, desired)
         return self._transact(DRAM, body, tx)
 
     def clean(self, *cells: Cell) -> Awaitable[int]:
         """Clean cells to the point of coherency."""
         tx = self._next_tx()
-        return self._transact(DRAM, Clean(tx, tuple(map(self._tlb.__getitem__, cells))), tx)
+        return self._transact(DRAM, Clean(tx, self._all_physical(cells)), tx)
 
     @types.coroutine
     def wfe(self, cell: Cell, seen: int) -> Generator[int, Any, int]:
         """Wait until a cell no longer holds `seen`; gives its value. IRQs may be taken inside."""
         tx = self._next_tx()
-        self._effects.append(Send(DRAM, Watch(tx, self._tlb[cell], seen)))
+        self._effects.append(Send(DRAM, Watch(tx, self._physical(cell), seen)))
         self._frames[-1].open = True
         value: int = yield tx
         return value
@@ -274,7 +269,7 @@ class Processor:
         """As `wfe`, but gives None when the deadline passes first."""
         tx = self._next_tx()
         timer = f"until.{tx}"
-        self._effects.append(Send(DRAM, Watch(tx, self._tlb[cell], seen)))
+        self._effects.append(Send(DRAM, Watch(tx, self._physical(cell), seen)))
         self._effects.append(SetTimer(timer, deadline_ns, deadline_ns))
         self._frames[-1].open = True
         value = yield tx
@@ -311,7 +306,8 @@ class Processor:
     def irq_enable(self) -> Generator[int, Any, None]:
         """Clear DAIF.I; a pending IRQ is taken before the next instruction."""
         self.irq_masked = False
-        yield 0
+        if self.irq_line:
+            yield 0
 
     @types.coroutine
     def irq_disable(self) -> Generator[int, Any, None]:
@@ -324,23 +320,24 @@ class Processor:
     def irq_restore(self, masked: bool) -> Generator[int, Any, None]:
         """Set DAIF.I to what it was."""
         self.irq_masked = masked
-        yield 0
+        if self.irq_line:
+            yield 0
 
     def read(self, address: int, width: int = 4) -> Awaitable[int]:
         """Read a device register."""
-        tx = self._next_tx()
-        physical = self._tlb[address]
+        self._tx = tx = self._tx + 1
+        physical = self._physical(address)
         return self._transact(self._device(physical), RegRead(tx, physical, width), tx)
 
     def write(self, address: int, value: int, width: int = 4) -> Awaitable[int]:
         """Write a device register and wait for the acknowledgement (Device-nGnRnE)."""
-        tx = self._next_tx()
-        physical = self._tlb[address]
+        self._tx = tx = self._tx + 1
+        physical = self._physical(address)
         return self._transact(self._device(physical), RegWrite(tx, physical, value, width), tx)
 
     def post(self, address: int, value: int, width: int = 4) -> None:
         """Write a device register without waiting (Device-nGnRE); `barrier` completes it."""
-        physical = self._tlb[address]
+        physical = self._physical(address)
         device = self._device(physical)
         self._posted[device] = None
         self._effects.append(Send(device, RegWrite(0, physical, value, width, posted=True)))
@@ -384,13 +381,13 @@ class Processor:
     def translate(self, address: int) -> int:
         """Physical address of an access; a processor without an MMU takes it as it is.
 
-        Translations are kept: whoever changes what this gives calls `forget_translations`.
+        What it has given is kept: whoever changes the translation calls `translate_by`.
         """
         return address
 
-    def forget_translations(self) -> None:
-        """Other translations hold from now on."""
-        self._tlb.clear()
+    def translate_by(self, regime: Hashable) -> None:
+        """Other translations hold from now on, the same each time that `regime` is the same."""
+        self._tlb = self._translations.setdefault(regime, {})
 
     def transact(self, destination: NodeId, make: Callable[[int], Body]) -> Awaitable[Any]:
         """Send `make(tx)` to a node and wait for the answer."""
@@ -402,6 +399,18 @@ class Processor:
     def _next_tx(self) -> int:
         self._tx += 1
         return self._tx
+
+    def _physical(self, address: int) -> int:
+        physical = self._tlb.get(address)
+        if physical is None:
+            physical = self._tlb[address] = self.translate(address)
+        return physical
+
+    def _all_physical(self, addresses: Sequence[int]) -> tuple[int, ...]:
+        try:
+            return tuple(map(self._tlb.__getitem__, addresses))
+        except KeyError:
+            return tuple(map(self._physical, addresses))
 
     def _device(self, physical: int) -> NodeId:
         node = self._devices.get(physical)
@@ -448,13 +457,13 @@ class Processor:
         frames = self._frames
         while frames:
             frame = frames[-1]
-            if self.irq_line and not self.irq_masked and (frame.ready or frame.open):
+            if self.irq_line and not self.irq_masked and (frame.open or not frame.tx):
                 frames.append(_Frame(self.irq_vector(), masked=False))
                 self.irq_masked = True
                 continue
-            if not frame.ready:
+            if frame.tx:
                 return
-            frame.ready = frame.open = False
+            frame.open = False
             try:
                 if frame.error is None:
                     tx = frame.thread.send(frame.value)
@@ -468,9 +477,10 @@ class Processor:
             except (ExternalAbort, Halt) as stop:
                 self.halt(str(stop))
                 return
-            frame.value = None
-            frame.tx = tx
-            frame.ready = tx == 0
+            if tx and not self.irq_line:
+                frame.tx = tx
+                return
+            frame.tx, frame.value = tx, None
 
     def irq_vector(self) -> Thread:
         """The program at the IRQ vector."""

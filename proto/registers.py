@@ -4,7 +4,7 @@ A row names a register as its document does. Generic code finds the row for an o
 which interrupts a word or byte of it covers.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 
 
@@ -26,11 +26,12 @@ class Bits:
 
     high: int
     low: int
+    mask: int = field(init=False)
+    """The field's bits in place."""
 
-    @property
-    def mask(self) -> int:
-        """The field's bits in place."""
-        return ((1 << (self.high - self.low + 1)) - 1) << self.low
+    def __post_init__(self) -> None:
+        mask = ((1 << (self.high - self.low + 1)) - 1) << self.low
+        object.__setattr__(self, "mask", mask)
 
     def get(self, word: int) -> int:
         """The field's value in a register word."""

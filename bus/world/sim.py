@@ -8,13 +8,14 @@ moves board time to its earliest time, or leaves it where it is.
 """
 
 from bisect import insort
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence, Sized
 from enum import Enum
 from typing import Any, Protocol
 
 from bus.world.event import Event, Link
 from bus.world.strategies import Diverged, Strategy
 from proto.ids import BoardNs, Incarnation, NodeId
+from proto.messages import Body
 from proto.node import Node, ProtocolError
 from proto.permissions import Condition, Rules
 from proto.platform import Latencies
@@ -70,8 +71,8 @@ class Watcher(Protocol):
         """Classes of traces whose turns it is shown."""
 
     @property
-    def waits(self) -> bool:
-        """Whether it is shown every turn for the time being."""
+    def waiting(self) -> Sized:
+        """While it is not empty, it is shown every turn."""
 
     def join(self, undelivered: Callable[[NodeId, NodeId], Sequence[int]]) -> None:
         """The run begins; `undelivered` gives the numbers of the messages that a link carries."""
@@ -102,6 +103,10 @@ _Pending = tuple[Any, int, int, NodeId, Envelope | None, str, int]
 item is a `BoardNs`; to say so for each would cost a call."""
 
 
+_LAST: _Pending = (1 << 63, 0, 1 << 63, NodeId(""), None, "", -1)
+"""Stands behind all pending events, so that nobody need ask whether there is another one."""
+
+
 class _Place:
     """What the world keeps of a node."""
 
@@ -130,9 +135,9 @@ class _Wire:
         self.kinds: dict[type, _Kind] = {}
 
 
-_Kind = tuple[int, int, bool, Condition | None]
-"""Of a class of messages on a link: least and greatest latency, whether the sender's turn is shown,
-and the condition that each one has to meet."""
+_Kind = tuple[int, int, int, bool, Condition | None]
+"""Of a class of messages on a link: the least latency, the range in which more is drawn, or the one
+that is left open; whether the sender's turn is shown; the condition that each one has to meet."""
 
 
 class World:
@@ -167,7 +172,7 @@ class World:
         self._received = _NOTHING if watch is None else watch.received
         self._sent = _NOTHING if watch is None else watch.sent
         self._traced = _NOTHING if watch is None else watch.traced
-        self._queue: list[_Pending] = []
+        self._queue: list[_Pending] = [_LAST]
         """Sorted, the next one first."""
         self._order = 0
         self._places = {name: _Place(node) for name, node in nodes.items()}
@@ -187,31 +192,28 @@ class World:
                 self._watch.count(self.turns, self.messages, self.now)
 
     def _run(self, limit_ns: int) -> Outcome:
-        queue, places = self._queue, self._places
+        queue = self._queue
         while self.ended is None:
-            if not queue:
-                return Outcome.QUIESCENT
             event = queue[0]
-            earliest_ns, order, latest_ns, name, envelope, timer, _ = event
-            if earliest_ns > limit_ns:
-                return Outcome.TIME_LIMIT
-            if envelope is None and places[name].timers.get(timer) != order:
+            if event[0] > limit_ns:
+                return Outcome.QUIESCENT if event is _LAST else Outcome.TIME_LIMIT
+            if event[4] is None and not self._is_set(event):
                 del queue[0]
                 continue
-            if len(queue) == 1 or queue[1][0] > latest_ns:
+            if queue[1][0] > event[2]:
                 del queue[0]
             else:
                 event = self._choose()
-                earliest_ns = event[0]
-            if earliest_ns > self.now:
-                self.now = earliest_ns
+            if event[0] > self.now:
+                self.now = event[0]
             self._deliver(event)
         return Outcome.ENDED
 
     @property
     def due_ns(self) -> int:
         """Board time before which nothing happens."""
-        return max(self.now, self._queue[0][0]) if self._queue else self.now
+        first = self._queue[0]
+        return self.now if first is _LAST else max(self.now, first[0])
 
     @property
     def messages(self) -> int:
@@ -239,6 +241,9 @@ class World:
     def is_timer_live(self, event: Event) -> bool:
         """Whether a timer's event has not been replaced or cancelled since it was set."""
         return self._places[event.node].timers.get(event.timer) == event.order
+
+    def _is_set(self, event: _Pending) -> bool:
+        return self._places[event[3]].timers.get(event[5]) == event[1]
 
     # -- choosing
 
@@ -313,10 +318,11 @@ class World:
         else:
             cause, body, shown = None, None, False
             effects = self._fire(place, timer)
-        first = place.messages
+        first = seq = place.messages
         for effect in effects:
             if isinstance(effect, Send):
-                shown |= self._post(name, place, cause, effect)
+                shown |= self._post(name, place, seq, cause, effect.dst, effect.body)
+                seq += 1
             elif isinstance(effect, Trace):
                 shown |= type(effect.event) in self._traced
                 if isinstance(effect.event, ScenarioEnded):
@@ -325,15 +331,13 @@ class World:
                 self._set_timer(name, place, effect)
             else:
                 place.timers.pop(effect.timer, None)
-        position = self.turns
-        self.turns = position + 1
+        place.messages = seq
         if self._record is not None:
-            answered = _answered(envelope, timer)
-            number, place.turns = place.turns, place.turns + 1
-            turn = Turn(name, FIRST_LIFE, number, answered, self.now, first, tuple(effects))
-            self._record(turn)
-        if self._watch is not None and (shown or self._watch.waits):
-            self._watch.look(position, self.now, name, cause, body, sent_at, first, effects)
+            self._tell(place, event, first, effects)
+        watch = self._watch
+        if watch is not None and (shown or watch.waiting):
+            watch.look(self.turns, self.now, name, cause, body, sent_at, first, effects)
+        self.turns += 1
         return effects
 
     def _fire(self, place: _Place, timer: str) -> Sequence[Effect]:
@@ -341,58 +345,74 @@ class World:
         node = place.node
         return node.on_start(self.now) if timer == _START else node.on_timer(self.now, timer)
 
-    def _post(self, src: NodeId, place: _Place, cause: MessageId | None, send: Send) -> bool:
+    def _tell(self, place: _Place, event: _Pending, first: int, effects: Sequence[Effect]) -> None:
+        """Record a turn."""
+        _, _, _, name, envelope, timer, _ = event
+        number, place.turns = place.turns, place.turns + 1
+        answered: Input
+        if envelope is not None:
+            answered = Received(envelope.id)
+        else:
+            answered = Start() if timer == _START else Fired(timer)
+        assert self._record is not None
+        self._record(Turn(name, FIRST_LIFE, number, answered, self.now, first, tuple(effects)))
+
+    def _post(
+        self,
+        src: NodeId,
+        place: _Place,
+        seq: int,
+        cause: MessageId | None,
+        dst: NodeId,
+        body: Body,
+    ) -> bool:
         """Put a message into the queue; whether the turn that sends it is shown."""
-        dst, body = send.dst, send.body
         try:
             wire = place.wires[dst]
-            low, high, shown, condition = wire.kinds[type(body)]
+            low, span, slack, shown, condition = wire.kinds[type(body)]
         except KeyError:
-            wire = self._connect(src, place, send)
-            low, high, shown, condition = self._admit(wire, send)
+            wire = self._connect(src, place, dst, body)
+            low, span, slack, shown, condition = self._admit(wire, body)
         if condition is not None and not condition(body):
             raise ProtocolError(f"{src} may not send {type(body).__name__} to {dst}")
-        if low < high and not self._windows:
-            drawn = self._draw(low, high, wire.link)
+        if span:
+            drawn = self._draw(low, low + span, wire.link)
             self._note(drawn - low)
-            low = high = drawn
-        now = self.now
-        earliest, latest = now + low, now + high
+            low = drawn
+        earliest = self.now + low
+        latest = earliest + slack
         if earliest < wire.until_ns:
             earliest = wire.until_ns
             latest = max(latest, earliest)
         wire.until_ns = earliest
         self._order = order = self._order + 1
-        seq = place.messages
-        place.messages = seq + 1
         envelope = Envelope(MessageId(src, FIRST_LIFE, seq), dst, cause, body)
-        pending = (earliest, order, latest, dst, envelope, "", self.turns)
-        insort(self._queue, pending)
+        insort(self._queue, (earliest, order, latest, dst, envelope, "", self.turns))
         return shown
 
-    def _connect(self, src: NodeId, place: _Place, send: Send) -> _Wire:
+    def _connect(self, src: NodeId, place: _Place, dst: NodeId, body: Body) -> _Wire:
         """The link that a message goes by, which may be the first one on it."""
-        dst = send.dst
         if dst in place.wires:
             return place.wires[dst]
         if dst not in self._places:
-            what = type(send.body).__name__
+            what = type(body).__name__
             raise ProtocolError(f"{src} sends {what} to {dst}, which does not exist")
         rules = None if self._may_send is None else self._may_send(src, dst)
         place.wires[dst] = wire = _Wire((src, dst), rules)
         return wire
 
-    def _admit(self, wire: _Wire, send: Send) -> _Kind:
+    def _admit(self, wire: _Wire, body: Body) -> _Kind:
         """The first message of its class on a link."""
-        kind = type(send.body)
+        kind = type(body)
         condition: Condition | None = None
         if wire.rules is not None:
             if kind not in wire.rules:
                 src, dst = wire.link
                 raise ProtocolError(f"{src} may not send {kind.__name__} to {dst}")
             condition = wire.rules[kind]
-        low, high = getattr(self._latencies, send.body.link)
-        wire.kinds[kind] = known = (low, high, kind in self._sent, condition)
+        low, high = getattr(self._latencies, body.link)
+        span, slack = (0, high - low) if self._windows else (high - low, 0)
+        wire.kinds[kind] = known = (low, span, slack, kind in self._sent, condition)
         return known
 
     def _set_timer(self, name: NodeId, place: _Place, timer: SetTimer) -> None:
@@ -406,10 +426,3 @@ class World:
         place.timers[timer.timer] = order
         pending = (earliest, order, latest, name, None, timer.timer, -1)
         insort(self._queue, pending)
-
-
-def _answered(envelope: Envelope | None, timer: str) -> Input:
-    """What a turn answers, as its record says it."""
-    if envelope is not None:
-        return Received(envelope.id)
-    return Start() if timer == _START else Fired(timer)

@@ -160,6 +160,8 @@ class Feed:
             ):
                 for kind, handler in table.items():
                     merged.setdefault(kind, []).append(handler)
+        self.waiting = links.waiting
+        """By link, who waits for it: every turn counts while somebody does."""
         self.turns = 0
         self.messages = 0
         self.now = 0
@@ -207,11 +209,6 @@ class Feed:
     def join(self, undelivered: Undelivered) -> None:
         """The run begins."""
         self._links.undelivered = undelivered
-
-    @property
-    def waits(self) -> bool:
-        """Whether somebody waits for a link, so that every turn counts."""
-        return bool(self._links.waiting)
 
     def look(
         self,

@@ -34,7 +34,9 @@ GICD_MAP = RegisterMap(GICD)
 
 _WORD = 0xFFFF_FFFF
 _BYTES = 0x0101_0101
-_FIELD = {GICD.IPRIORITYR: PRIORITY_MASK, GICD.ICFGR: 0b10}
+_CONFIGURED = frozenset(row.name for row in CONFIGURATION)
+_FIXED_FOR_SGIS = frozenset({GICD.ICFGR.name, GICD.ISENABLER.name, GICD.ICENABLER.name})
+_FIELD = {GICD.IPRIORITYR.name: PRIORITY_MASK, GICD.ICFGR.name: 0b10}
 """Bits of a field that exist, where that is not all of them."""
 
 Snapshot = dict[tuple[str, int, int], int]
@@ -54,6 +56,8 @@ class GicShadow:
         self._fields: dict[tuple[str, int, int], int] = {}
         """By name of the state, bank and first INTID."""
         self._words: dict[tuple[str, int], int] = {}
+        self._existing: dict[tuple[str, int], int] = {}
+        """Bits that exist, by register name and first INTID of the word."""
         self._on = True
 
     def power(self, on: bool, lost: bool) -> None:
@@ -87,7 +91,7 @@ class GicShadow:
             self._words[GICD.CTLR.name, SHARED] = _group1(body)
             return
         row = GICD_MAP.at(offset)
-        if isinstance(row, PerIntid) and row in CONFIGURATION:
+        if isinstance(row, PerIntid) and row.name in _CONFIGURED:
             self._write_fields(row, cpu, offset, body)
 
     def targets(self, intid: int) -> int:
@@ -157,7 +161,7 @@ class GicShadow:
         if row is GICD.ITARGETSR and (first < SPI_FIRST or self._platform.pes == 1):
             return 0
         writable = _WORD if secure else self._of_group1(row, cpu, first)
-        if row in (GICD.ICFGR, GICD.ISENABLER, GICD.ICENABLER) and first < SGI_COUNT:
+        if first < SGI_COUNT and row.name in _FIXED_FOR_SGIS:
             return writable & ~((1 << SGI_COUNT * row.bits) - 1)
         return writable
 
@@ -171,11 +175,17 @@ class GicShadow:
 
     def _implemented(self, row: PerIntid, first: int) -> int:
         """Bits of a word that exist."""
+        mask = self._existing.get((row.name, first))
+        if mask is None:
+            mask = self._existing[row.name, first] = self._work_out(row, first)
+        return mask
+
+    def _work_out(self, row: PerIntid, first: int) -> int:
         there = max(min(self._platform.intids - first, row.per_word()), 0)
         if row is GICD.ITARGETSR:
             field = (1 << self._platform.pes) - 1
         else:
-            field = _FIELD.get(row, (1 << row.bits) - 1)
+            field = _FIELD.get(row.name, (1 << row.bits) - 1)
         return spread((1 << there) - 1, row.bits) & field * (_WORD // ((1 << row.bits) - 1))
 
     def _write_interface(self, cpu: int, offset: int, body: RegWrite) -> None:

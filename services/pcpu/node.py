@@ -4,13 +4,14 @@ Process life is not power state: without power the node obeys only its rail, and
 of the interrupt wire, which is not part of the PE.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Hashable, Mapping, Sequence
 from importlib import import_module
 from typing import Final
 
 from proto.board import Board
 from proto.ids import GICD_NODE, BoardNs, CpuIndex, el3_node, pe_node
 from proto.image import Image, Program, defined_in
+from proto.machine import Translations
 from proto.messages import (
     BankLost,
     Barrier,
@@ -116,6 +117,7 @@ class PeNode:
         patched = {**board.relinked(XEN_PACKAGE), **(relinked or {})}
         self._image = xen_image(board.profile.relink, patched)
         self._memory = XenMemory(board)
+        self._translations: dict[Hashable, Translations] = {}
         self._pe: Pe | None = None
         self._last_tx = 0
         self._irq_line = False
@@ -128,8 +130,8 @@ class PeNode:
         """Rail and interrupt wire always; everything else only with power."""
         body, pe = envelope.body, self._pe
         if pe is not None:
-            pe.begin(now)
             # Nine of ten messages answer what a program waits for.
+            pe.now = now
             if pe.answer(body):
                 return pe.end()
         if isinstance(body, IrqOutput):
@@ -189,7 +191,13 @@ class PeNode:
             raise ProtocolError(f"{self.id} is powered up twice")
         weak = self._board.platform.memory_model is MemoryModel.WEAK
         self._pe = (WeakPe if weak else Pe)(
-            self._board, self._cpu, self._image, self._memory, self._last_tx, self._irq_line
+            self._board,
+            self._cpu,
+            self._image,
+            self._memory,
+            self._last_tx,
+            self._irq_line,
+            self._translations,
         )
         return [Trace(PePower(True, rail.reason.name)), *self._pass_on(rail)]
 

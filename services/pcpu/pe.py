@@ -5,7 +5,7 @@ registers read as UNKNOWN until software writes them.
 """
 
 import types
-from collections.abc import Awaitable, Generator
+from collections.abc import Awaitable, Generator, Hashable
 from typing import Any
 
 from proto import timer
@@ -13,7 +13,7 @@ from proto.board import Board
 from proto.gic import PPI_HYP_TIMER
 from proto.ids import GICD_NODE, CpuIndex, el3_node, pe_node
 from proto.image import Image
-from proto.machine import ExternalAbort, Processor, Thread
+from proto.machine import ExternalAbort, Processor, Thread, Translations
 from proto.messages import (
     El1State,
     Smc,
@@ -54,7 +54,8 @@ class Pe(Processor):
 
     `current` is Xen's current vCPU (None: idle), `loaded` the one whose EL1 bank is in this PE,
     `lrs` its list registers, `hcr` the GICH_HCR it runs with. `result` is what goes to the guest's
-    x0 when it is entered next.
+    x0 when it is entered next. `translations` outlive the PE, by state of the MMU: they are
+    numbers that follow from it, and a suspend cycle cuts the power of every PE.
     """
 
     def __init__(
@@ -65,6 +66,7 @@ class Pe(Processor):
         memory: XenMemory,
         first_tx: int,
         irq_line: bool,
+        translations: dict[Hashable, Translations],
     ) -> None:
         super().__init__(
             pe_node(cpu), image, board.memory_map, board.platform.bus_timeout_ns, first_tx
@@ -74,6 +76,7 @@ class Pe(Processor):
         self.xen = memory
         self.points = board.points
         self.irq_line = irq_line
+        self._translations = translations
         self.registers: dict[str, int] = {}
         self.current: Vcpu | None = None
         self.loaded: Vcpu | None = None
@@ -92,6 +95,7 @@ class Pe(Processor):
         self._run_tx = 0
         self._kicked = False
         self._errata_missed = False
+        self._translate_anew()
 
     # -- memory management
 
@@ -121,7 +125,7 @@ class Pe(Processor):
         if not identity:
             raise ExternalAbort("instruction abort: the code that enables the MMU is not mapped")
         self._mmu_on, self._offset, self._identity = True, offset, True
-        self.forget_translations()
+        self._translate_anew()
 
     async def flush_tlb(self) -> None:
         """Take up changes of the page-table record, on every PE (TLBI ALLE2IS, DSB ISH).
@@ -129,7 +133,7 @@ class Pe(Processor):
         What is not mapped is in no TLB, so only a mapping that is taken away is broadcast.
         """
         self._identity = bool(await self.load(self.xen.page_table.identity))
-        self.forget_translations()
+        self._translate_anew()
         if not self._identity:
             for cpu in self.board.platform.cpus:
                 if cpu != self.cpu:
@@ -138,7 +142,10 @@ class Pe(Processor):
     def tlb_invalidated(self) -> None:
         """Another PE has taken the identity mapping away."""
         self._identity = False
-        self.forget_translations()
+        self._translate_anew()
+
+    def _translate_anew(self) -> None:
+        self.translate_by((self._mmu_on, self._offset, self._identity))
 
     # -- registers
 
@@ -298,8 +305,9 @@ class WeakPe(StoreBuffering, Pe):
         memory: XenMemory,
         first_tx: int,
         irq_line: bool,
+        translations: dict[Hashable, Translations],
     ) -> None:
-        super().__init__(board, cpu, image, memory, first_tx, irq_line)
+        super().__init__(board, cpu, image, memory, first_tx, irq_line, translations)
         self.set_up_buffer(board.platform.latencies.store_buffer)
 
     def power_lost(self) -> None:

@@ -394,6 +394,10 @@ class XenMemory:
         watchdogs = (timer for timers in self.watchdog_timer.values() for timer in timers)
         self.timers = (*self.s_timer, *self.virt_timer, *watchdogs)
         """All timers, in the order of their indexes."""
+        self.timer_cells = tuple(
+            cell for timer in self.timers for cell in (timer.expires, timer.cpu)
+        )
+        """Deadline and CPU of each."""
         self.continue_info = tuple(ContinueCells(layout, f"continue_info{of}") for of in each)
         self.suspend_tasklet = TaskletCells(layout, "suspend_tasklet")
         self.stopmachine_tasklet = tuple(

@@ -23,16 +23,14 @@ TIMER_CPU_KILLED = 0xFFFF
 
 def timer_cells(pe: Pe) -> tuple[Cell, ...]:
     """Deadline and CPU of every timer."""
-    return tuple(cell for timer in pe.xen.timers for cell in (timer.expires, timer.cpu))
+    return pe.xen.timer_cells
 
 
 def _mine(pe: Pe, values: tuple[int, ...]) -> list[tuple[int, int]]:
     """Index and deadline of the set timers of this CPU, among what `timer_cells` held."""
-    return [
-        (at // 2, values[at])
-        for at in range(0, len(values), 2)
-        if values[at] != INACTIVE and values[at + 1] == pe.cpu
-    ]
+    rows = enumerate(zip(values[::2], values[1::2], strict=True))
+    cpu = pe.cpu
+    return [(at, deadline) for at, (deadline, owner) in rows if deadline and owner == cpu]
 
 
 def _program(pe: Pe, values: tuple[int, ...]) -> None:
