@@ -18,7 +18,8 @@ from proto.machine import Processor, Thread
 from proto.messages import Barrier, RegRead, RegWrite, Reply, TlbInvalidate
 from proto.platform import DRAM_BASE, GICD_BASE, Latencies, MemoryMap
 from proto.store_buffer import StoreBuffer
-from proto.turn import Effect, Envelope, Send
+from proto.traces import StoresLost
+from proto.turn import Effect, Envelope, Send, Trace
 from proto.weak import LINE, StoreBuffering, pieces
 from services.dram.node import Dram
 
@@ -349,6 +350,91 @@ def test_a_burst_leaves_in_pieces() -> None:
         {Z: LINE},
         {Z + 8: LINE + 1},
     ]
+
+
+def test_a_store_that_memory_refuses_is_an_serror() -> None:
+    """The program has gone on long since: the PE halts, whatever it does."""
+    nowhere = Cell(0x10)
+
+    async def program(pe: Pe) -> None:
+        await pe.store(nowhere, 1)
+        pe.log.append("went on")
+        await pe.delay(10 * STAY[1])
+        pe.log.append("never")
+
+    assert outcomes(program) == {("went on",)}
+
+
+def test_what_dies_with_a_pe_is_named() -> None:
+    """A power cut names the places whose stores had not left; without any it says nothing."""
+    pe = Pe(NodeId("pe0"))
+
+    async def program(pe: Pe) -> None:
+        await pe.store(X, 1)
+        pe.post(BELL, 7)
+        await pe.wfi()
+
+    pe.begin(0)
+    pe.lose_stores()
+    assert pe.end() == []
+    pe.boot(program(pe))
+    made = [effect.event for effect in pe.end() if isinstance(effect, Trace)]
+    pe.lose_stores()
+    assert [(event.addresses, event.values) for event in made] == [((X,), (1,)), ((BELL,), (7,))]
+    assert pe.end() == [Trace(StoresLost((X, BELL)))]
+
+
+Step = tuple[str, int, int]
+CELLS = (X, Y, Z)
+STEPS = st.lists(
+    st.tuples(
+        st.sampled_from(
+            ("store", "load", "burst", "publish", "add", "add relaxed", "swap", "wmb", "mb", "wait")
+        ),
+        st.integers(0, 2),
+        st.integers(1, 3),
+    ),
+    max_size=15,
+)
+
+
+@given(STEPS, st.integers(0, 1 << 30))
+def test_alone_a_pe_sees_no_difference(steps: list[Step], seed: int) -> None:
+    """Any program that runs alone reads what it would read without a buffer; memory ends alike."""
+
+    def program(weak: bool) -> Program:
+        async def play(pe: Pe) -> None:
+            for what, place, value in steps:
+                await _play(pe, what, CELLS[place], value)
+            if weak:
+                await pe.barrier()
+            pe.log.append(await Processor.load_burst(pe, CELLS))
+
+        return play
+
+    assert run(seed, program(True)) == run(seed, program(False), weak=False)
+
+
+async def _play(pe: Pe, what: str, cell: Cell, value: int) -> None:
+    match what:
+        case "store":
+            await pe.store(cell, value)
+        case "load":
+            pe.log.append(await pe.load(cell))
+        case "burst":
+            pe.log.append(await pe.load_burst(CELLS))
+        case "publish":
+            await pe.publish((cell, Z), (value, value + 1))
+        case "add" | "add relaxed":
+            pe.log.append(await pe.fetch_add(cell, value, relaxed=what == "add relaxed"))
+        case "swap":
+            pe.log.append(await pe.compare_and_swap(cell, value, value + 1))
+        case "wmb":
+            await pe.smp_wmb()
+        case "mb":
+            await pe.smp_mb()
+        case _:
+            await pe.delay(value * 300)
 
 
 STORES = st.lists(
