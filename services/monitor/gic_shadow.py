@@ -102,6 +102,10 @@ class GicShadow:
         """Whether an interrupt is enabled; a private one for this CPU."""
         return bool(self._bits("enabled", cpu, intid & ~31) >> intid % 32 & 1)
 
+    def active(self, cpu: int, intid: int) -> bool:
+        """Whether an interrupt is active; a private one on this CPU."""
+        return bool(self._bits("active", cpu, intid & ~31) >> intid % 32 & 1)
+
     def enabled_spis(self) -> list[int]:
         """SPIs that are enabled, in ascending order."""
         return [

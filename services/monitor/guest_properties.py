@@ -308,10 +308,11 @@ class WakeIsDelivered(Property):
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
         self._high: dict[int, Assertion] = {}
-        self._deliveries: dict[int, Delivery] = {
-            intid: Delivery() for intid in shadow.board.platform.wake_sources
-        }
         self._owner = device_owners(shadow)
+        self._wakes = frozenset(shadow.board.platform.wake_sources)
+        self._deliveries: dict[int, Delivery] = {
+            intid: Delivery() for intid in sorted(self._wakes | self._owner.keys())
+        }
         self._acknowledging = -1
         """Position of the last turn that answered a read of GICC_IAR."""
         self._asleep_since_ns: int | None = None
@@ -388,6 +389,8 @@ class WakeIsDelivered(Property):
         if self._asleep_since_ns is None:
             return
         for intid, assertion in sorted(self._high.items()):
+            if intid not in self._wakes:
+                continue
             due_ns = max(self._asleep_since_ns, assertion.now) + PATIENCE_NS
             text = f"{_which(intid, assertion)} did not end the sleep"
             if now > due_ns:

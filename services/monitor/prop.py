@@ -109,14 +109,17 @@ class Property:
         """Note a missed deadline: a violation, unless the host starved the board."""
         self._missed.append(self._finding(text, positions))
 
+    def is_late(self, now: int, unheld_ns: int) -> bool:
+        """Whether the bench has held nobody up for `PATIENCE_NS` since an `unheld_ns`."""
+        return self.shadow.unheld_ns(now) - unheld_ns > PATIENCE_NS
+
     def owed(self, ending: Ending, text: str, now: int, unheld_ns: int, *positions: int) -> None:
         """Something is still owed at the end, since a board time and the `unheld_ns` of then.
 
         It is missed after `PATIENCE_NS` in which the bench held nobody up, and undecided before.
         While the bench has a hand in it nothing is owed.
         """
-        waited_ns = self.shadow.unheld_ns(ending.now) - unheld_ns
-        if ending.complete and waited_ns > PATIENCE_NS:
+        if ending.complete and self.is_late(ending.now, unheld_ns):
             self.miss(f"{text}, {PATIENCE_NS // S} s after it was due", *positions, ending.position)
         elif not self.shadow.held_since(now):
             self.undecided.append(text)

@@ -1,6 +1,12 @@
 """The properties, in the order in which they are reported."""
 
 from services.monitor.domain_properties import SleepersSleep, WatchdogsSpareSleepers
+from services.monitor.gic_properties import (
+    GicIsLegal,
+    InterruptsAreTaken,
+    ListRegistersAreSound,
+    PrioritiesEnd,
+)
 from services.monitor.guest_properties import ResumeIsExact, WakeIsDelivered, WorkloadIsIntact
 from services.monitor.host_properties import (
     AloneAtTheEnd,
@@ -44,6 +50,10 @@ PROPERTIES: tuple[type[Property], ...] = (
     AffinityInfoIsTrue,
     FeaturesAreTrue,
     VpsciIsTrue,
+    GicIsLegal,
+    PrioritiesEnd,
+    InterruptsAreTaken,
+    ListRegistersAreSound,
     WorkloadIsIntact,
     NoPanic,
     OutcomesAreAllowed,

@@ -49,6 +49,7 @@ class StatesAreLegal(Property):
     """Judged on each published state, and where firmware acts upon one."""
 
     name = "psci_state"
+    bare = True
     clause = (
         "A PE goes from OFF by ON_PENDING to ON and back to OFF, has its power asked for in "
         "ON_PENDING and is entered in ON (DEN 0022, AFFINITY_INFO; CPU_ON, Return values)"
@@ -119,6 +120,7 @@ class StartsAreExact(Property):
     """
 
     name = "psci_on"
+    bare = True
     kind = EVENTUALLY
     clause = (
         "CPU_ON answers as the target's state allows, and each SUCCESS leads to one entry, at "
@@ -233,6 +235,7 @@ class OffIsOff(Property):
     """Follows each CPU_OFF to the loss of power, or to its refusal."""
 
     name = "psci_off"
+    bare = True
     kind = EVENTUALLY
     clause = (
         "CPU_OFF returns only to refuse with DENIED; else its caller becomes OFF and loses its "
@@ -299,6 +302,7 @@ class AffinityInfoIsTrue(Property):
     """Compared with the states that a reader may have found in memory during the call."""
 
     name = "psci_info"
+    bare = True
     clause = (
         "AFFINITY_INFO answers with a state that the PE was in during the call "
         "(DEN 0022, AFFINITY_INFO, Return values)"
@@ -340,6 +344,7 @@ class FeaturesAreTrue(Property):
     """Compares what PSCI_FEATURES says of a function with how calls of it end."""
 
     name = "psci_feat"
+    bare = True
     clause = (
         "A function that PSCI_FEATURES reports as implemented never answers NOT_SUPPORTED, and one "
         "that it does not report always does (DEN 0022, PSCI_FEATURES)"
