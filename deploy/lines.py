@@ -44,7 +44,7 @@ class Lines:
 
     def __init__(self, journal: Journal, own: bool) -> None:
         self._records = journal.records
-        self._cells = _cells(journal.header.board) if own else {}
+        self._cells = cell_names(journal.header.board) if own else {}
         self._frames = _frames(journal.header.board)
         self._bodies: dict[MessageId, Body] = {}
 
@@ -121,7 +121,7 @@ class Lines:
         return ""
 
 
-def _cells(board: Board) -> Mapping[int, str]:
+def cell_names(board: Board) -> Mapping[int, str]:
     """Physical address to name, of everything that Xen and the firmware keep in memory."""
     xen = {cell - XEN_VIRT_OFFSET: name for cell, name in XenMemory(board).names.items()}
     return xen | FirmwareMemory(board.platform).layout.names

@@ -3,6 +3,7 @@
 import shlex
 import shutil
 import sys
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import msgspec
@@ -10,12 +11,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from deploy.lines import cell_names
 from proto.board import Board
 from proto.platform import PowerModel
 from proto.units import MS, US
 from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Finding
 from services.monitor.properties import PROPERTIES
 from services.monitor.verdict import AttemptReport, Loss, PhaseReport, Verdict
+from services.monitor.waiting import Wait, cycle, named
 
 EXIT_CODES = {PASS: 0, VIOLATED: 1, INCONCLUSIVE: 3}
 STYLES = {PASS: "green", VIOLATED: "red", INCONCLUSIVE: "yellow"}
@@ -28,6 +31,7 @@ class Demand(msgspec.Struct, frozen=True, kw_only=True):
     clause: str
 
 
+VERDICT_FIELDS = frozenset(Verdict.__struct_fields__) - {"waits"}
 DEMANDS = {kind.name: Demand(kind=kind.kind, clause=kind.clause) for kind in PROPERTIES}
 
 
@@ -54,6 +58,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     phases: tuple[PhaseReport, ...]
     lost: tuple[Loss, ...]
     sometimes: dict[str, bool]
+    waits: tuple[Wait, ...]
     messages: int
     turns: int
     processes: dict[str, int]
@@ -116,8 +121,25 @@ def report_on(
         journal=str(journal),
         replay=again or replay_command(journal),
         configuration=board,
-        **{name: getattr(verdict, name) for name in Verdict.__struct_fields__},
+        waits=named_waits(board, verdict),
+        **{name: getattr(verdict, name) for name in VERDICT_FIELDS},
     )
+
+
+def named_waits(board: Board, verdict: Verdict) -> tuple[Wait, ...]:
+    """Who waited for whom, with the names of cells."""
+    if not verdict.waits:
+        return ()
+    cells = cell_names(board)
+    return tuple(named(wait, cells) for wait in verdict.waits)
+
+
+def waiting_lines(waits: Sequence[Wait]) -> Iterator[str]:
+    """Who waited for whom, line by line, and the circle if there is one."""
+    for wait in waits:
+        yield wait.text
+    if circle := cycle(waits):
+        yield f"a circle: {' -> '.join((*circle, circle[0]))}"
 
 
 def deliver(report: Report, as_json: bool, console: Console) -> int:
@@ -142,6 +164,8 @@ def show(report: Report, console: Console) -> None:
         console.print(_finding(finding), soft_wrap=True)
         for message in finding.messages:
             console.print(Text(f"    {message}", style="dim"), soft_wrap=True)
+    for line in waiting_lines(report.waits):
+        _line(console, "waiting: ", line)
     for loss in report.lost:
         _line(console, "lost: ", f"INTID {loss.intid} in {loss.block} (record {loss.position})")
     for text in report.undecided:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bus.journal import Journal, read_journal
 from bus.world.strategies import Diverged, TapeStrategy
-from deploy.cli.report import command, duration
+from deploy.cli.report import command, duration, named_waits, waiting_lines
 from deploy.explore.explorer import Progress, Result
 from deploy.lines import Lines
 from deploy.run_sim import run_sim, tape_beside
@@ -18,6 +18,7 @@ from proto.units import MS
 from services.monitor.prop import Finding
 from services.monitor.properties import PROPERTIES
 from services.monitor.verdict import PhaseReport, judge
+from services.monitor.waiting import Wait
 
 CLAUSES = {kind.name: kind.clause for kind in PROPERTIES}
 LINE_MAX = 400
@@ -91,7 +92,9 @@ def _page(board: Board, kept: Kept, progress: Progress) -> Iterator[str]:
     yield from _table(board, result, progress)
     for finding in result.surprises:
         yield from _finding(finding, journal)
-    yield from _phases(judge(journal).phases, result.surprises, journal)
+    verdict = judge(journal)
+    yield from _phases(verdict.phases, result.surprises, journal)
+    yield from _waiting(named_waits(board, verdict))
     yield "## Look at it"
     yield ""
     yield f"    {command('replay', str(kept.tape))}"
@@ -144,6 +147,16 @@ def _finding(finding: Finding, journal: Journal) -> Iterator[str]:
         if position in wanted:
             yield f"    {shortened(line)}"
     yield ""
+
+
+def _waiting(waits: Sequence[Wait]) -> Iterator[str]:
+    """For a board that has stopped."""
+    if waits:
+        yield "## Who waits for whom"
+        yield ""
+        for line in waiting_lines(waits):
+            yield f"- {line}"
+        yield ""
 
 
 def shortened(line: str) -> str:

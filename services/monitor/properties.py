@@ -15,6 +15,7 @@ from services.monitor.host_properties import (
     GicIsTheSame,
     NobodyRuns,
 )
+from services.monitor.progress import BoardProgresses
 from services.monitor.prop import Property
 from services.monitor.psci_properties import (
     AffinityInfoIsTrue,
@@ -55,6 +56,7 @@ PROPERTIES: tuple[type[Property], ...] = (
     InterruptsAreTaken,
     ListRegistersAreSound,
     WorkloadIsIntact,
+    BoardProgresses,
     NoPanic,
     OutcomesAreAllowed,
     ScenarioIsDone,

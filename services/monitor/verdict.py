@@ -10,15 +10,20 @@ from proto.traces import InterruptLost, ScenarioEnded
 from proto.turn import Turn
 from services.monitor.attempts import Attempt, Span
 from services.monitor.evidence import Evidence, Feed, HubNote, Links, Moment, Observer, Table
+from services.monitor.progress import BoardProgresses
 from services.monitor.prop import INCONCLUSIVE, PASS, VIOLATED, Ending, Finding
 from services.monitor.properties import PROPERTIES
 from services.monitor.run_properties import BusIsClean, ScenarioIsDone
 from services.monitor.shadow import Shadow
 from services.monitor.sometimes import Sometimes
 from services.monitor.starvation import Starvation
+from services.monitor.waiting import Wait, who_waits
 
 STUCK = ("quiescent", "time limit")
 """Beginnings of an `end` record of the sim world that mean the board made no progress."""
+
+UNFINISHED = (ScenarioIsDone.name, BoardProgresses.name)
+"""Properties whose violation makes people ask who waits for whom."""
 
 
 class PhaseReport(msgspec.Struct, frozen=True, kw_only=True):
@@ -69,6 +74,8 @@ class Verdict(msgspec.Struct, frozen=True, kw_only=True):
     sometimes: dict[str, bool]
     turns: int
     messages: int
+    waits: tuple[Wait, ...] = ()
+    """Who waited for whom at the end of a journal whose scenario was not carried out."""
 
 
 class Judge:
@@ -162,7 +169,7 @@ class Judge:
         """The verdict; ends this judge. See `judge`."""
         ending = self._ending(torn, trouble)
         for found in self.properties:
-            if isinstance(found, ScenarioIsDone) and self._stuck:
+            if isinstance(found, ScenarioIsDone | BoardProgresses) and self._stuck:
                 found.stuck = self._stuck
             found.settle(ending)
         properties = {found.name: found.verdict(ending) for found in self.properties}
@@ -215,7 +222,11 @@ def judge(journal: Evidence, trouble: str = "", healthy: bool = True) -> Verdict
     its_judge = Judge(journal.header.board, journal.header.world)
     for record in journal.records:
         its_judge.feed(record)
-    return its_judge.conclude(journal.torn, trouble, healthy)
+    verdict = its_judge.conclude(journal.torn, trouble, healthy)
+    if not any(verdict.properties.get(name) == VIOLATED for name in UNFINISHED):
+        return verdict
+    waits = who_waits(journal.header.board.platform, journal.records)
+    return msgspec.structs.replace(verdict, waits=waits)
 
 
 def _overall(
