@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from proto.gic import GICC, GICD, LR, SGI_COUNT, SPI_FIRST
-from proto.ids import GICD_NODE, cpu_of
+from proto.ids import GICD_NODE, cpu_of, pe_node
 from proto.messages import (
     BlockPower,
     IrqOutput,
@@ -279,9 +279,10 @@ class InterruptsAreTaken(Property):
 
     def _on_halted(self, moment: Moment, event: PeHalted) -> None:
         """Why it halted is somebody else's finding."""
-        cpu = cpu_of(moment.node)
-        self._halted.add(cpu)
-        self._signals.pop(cpu, None)
+        halted = [cpu for cpu in self.shadow.board.platform.cpus if pe_node(cpu) == moment.node]
+        self._halted.update(halted)
+        for cpu in halted:
+            self._signals.pop(cpu, None)
 
     def _begin(self, moment: Moment, cpu: int) -> None:
         if cpu not in self._halted:
