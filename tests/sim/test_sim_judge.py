@@ -118,7 +118,12 @@ def test_i5_finds_an_interrupt_that_xen_delivers_twice() -> None:
         (
             "I5",
             "assertion 1 of INTID 34 during a suspend attempt was delivered more than once",
-        )
+        ),
+        (
+            "lrs",
+            "domain 0 vCPU 0 was entered with INTID 34 in a list register that stands for "
+            "INTID 34, which is not active",
+        ),
     }
 
 
