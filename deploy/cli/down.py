@@ -30,7 +30,7 @@ def down(
         trouble = "died: the board's processes were killed"
         found.note_dead()
     elif found.is_up:
-        trouble = _end(found)
+        trouble = end(found)
     elif found.project is not None:
         trouble = "" if found.state.state == "ended" else f"{found.state.state} while it was up"
     else:
@@ -43,7 +43,7 @@ def down(
     return _judge(found, trouble, json)
 
 
-def _end(found: BoardFolder) -> str:
+def end(found: BoardFolder) -> str:
     """End the scenario as a person at the bench would, else by force; says what went wrong."""
     try:
         with found.join() as client:

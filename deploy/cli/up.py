@@ -82,7 +82,7 @@ def up(
         transport=transport.value,
         curve=curve is not False,
     )
-    found = _start(order)
+    found = start(order)
     _introduce(found)
     return 0
 
@@ -105,7 +105,7 @@ def _contain(board: Board, where: Path | None, image: str, time_scale: float) ->
         raise NoAnswer("interrupted: the board has been taken down again") from error
 
 
-def _start(order: Order) -> BoardFolder:
+def start(order: Order) -> BoardFolder:
     """Start the board's supervisor and wait until the steps are carried out.
 
     Whoever gives up waiting takes the board with him.

@@ -220,10 +220,6 @@ def _run_here(wanted: Plan) -> Result:
 # -- search
 
 
-def _at_once(turn: Turn) -> bool:
-    return True
-
-
 def _calls_at_once(turn: Turn) -> bool:
     """The orders of a case of calls that matter begin where calls are made at the same time."""
     return any(
@@ -238,7 +234,7 @@ def _search(
     board: Board, schedules: int, bound: int, stop: Stop, progress: Progress, tell: Tell
 ) -> None:
     """Everything within the bound, or as much of it as the number of schedules allows."""
-    search = Search(bound, _calls_at_once if board.vectors is not None else _at_once)
+    search = Search(bound, _calls_at_once if board.vectors is not None else None)
     reached: set[int] = set()
     for strategy in search.strategies():
         check = progress.done < CHECKED
