@@ -268,6 +268,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     late_abandon: bool = False
     """A wake-up before SYSTEM_SUSPEND's power cut makes the PE go on behind its last WFI."""
     memory_model: MemoryModel = MemoryModel.SC
+    wake_wires: bool = True
+    """Wake sources have wires to the power controller; without, only the GIC's output ends a sleep."""
 
     def __post_init__(self) -> None:
         """Refuse what no GICv2 board can be."""

@@ -1,7 +1,9 @@
 """The flag that a dying CPU sets is believed, and nobody asks firmware whether it is off."""
 
+from msgspec.structs import replace
+
 from proto.patch import Mutant, stand_in
-from proto.scenario import Profile
+from proto.scenario import PointAction, Profile, Scenario
 
 MUTANT = Mutant(
     id="dead-flag-before-cpu-off",
@@ -12,9 +14,16 @@ MUTANT = Mutant(
     core=True,
     property="I1",
     finding="dead-flag-before-cpu-off",
+    scenario="one-domain",
 )
 
 
 def change_profile(profile: Profile) -> Profile:
     """AFFINITY_INFO is not polled."""
     return stand_in(profile, "cpu_kill", "cpu_kill_believed")
+
+
+def change_scenario(scenario: Scenario) -> Scenario:
+    """The boot CPU has an interrupt to serve when stop_machine lets go of it."""
+    busy = PointAction(point="CPU_DYING pe1", irq="uart")
+    return replace(scenario, points=(*scenario.points, busy))

@@ -18,7 +18,9 @@ MUTANT = Mutant(
     section="B",
     confidence="high",
     core=True,
-    property="no_panic",
+    property="psci_state",
+    finding="when power was asked for it",
+    scenario="one-domain",
 )
 
 

@@ -85,7 +85,7 @@ async def system_pwr_down_wfi(el3: El3Context) -> None:
 
     Returns only if the platform gives a power-down up for an interrupt that comes before the cut.
     """
-    mask = el3.platform.wake_sources
+    mask = el3.platform.wake_sources if el3.platform.wake_wires else ()
     await el3.wait_for_power(lambda tx: SystemSleep(el3.cpu, mask, tx))
 
 

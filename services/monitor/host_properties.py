@@ -302,8 +302,8 @@ class EveryCpuIsBack(Property):
     name = "I7"
     clause = (
         "The online set is restored, or each missing CPU is reported; "
-        "no enabled SPI targets only offline CPUs and no vCPU is placed on one, "
-        "be it after a suspend or an unplug"
+        "no enabled SPI targets only offline CPUs, no vCPU is placed on one, be it after a suspend "
+        "or an unplug, and each vCPU runs where it is placed"
     )
 
     def __init__(self, shadow: Shadow) -> None:
@@ -339,8 +339,14 @@ class EveryCpuIsBack(Property):
         return {VcpuLoad: self._on_load}
 
     def _on_load(self, moment: Moment, body: VcpuLoad) -> None:
-        if moment.src is not None:
-            self._placed[domain_of(moment.node), body.vcpu] = cpu_of(moment.src)
+        if moment.src is None:
+            return
+        domain, cpu = domain_of(moment.node), cpu_of(moment.src)
+        was = self._placed.get((domain, body.vcpu), cpu)
+        if was != cpu:
+            text = f"domain {domain} vCPU {body.vcpu} was loaded on CPU{cpu}, but placed on CPU{was}"
+            self.find(text, moment.position)
+        self._placed[domain, body.vcpu] = cpu
 
     def _on_placed(self, moment: Moment, event: VcpuPlaced) -> None:
         """Targets of interrupts are seen at the GIC itself."""

@@ -242,16 +242,17 @@ async def gic_quiesce_closed(pe: Pe, ctlr: int) -> int:
 @symbol
 async def gic_restore_arrays(pe: Pe) -> None:
     """Configuration before enables: a trigger may be changed only while its interrupt is off."""
-    await _restore(pe, CONFIGURATION_FIRST)
+    await gic_write_arrays(pe, CONFIGURATION_FIRST)
 
 
 @symbol
 async def gic_restore_arrays_enables_first(pe: Pe) -> None:
     """The 2025-03 series enables before it configures."""
-    await _restore(pe, ENABLES_FIRST)
+    await gic_write_arrays(pe, ENABLES_FIRST)
 
 
-async def _restore(pe: Pe, order: tuple[str, ...]) -> None:
+async def gic_write_arrays(pe: Pe, order: tuple[str, ...]) -> None:
+    """Write saved arrays back in an order, clear-registers with all ones."""
     arrays = {name: (array, first) for name, array, first in SAVED_ARRAYS}
     for name in order:
         if name in CLEARED:
