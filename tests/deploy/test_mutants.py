@@ -64,6 +64,21 @@ QUICK = (
     "watchdog-fires-right-after-resume",
     "iommu-hook-missing",
     "ipmmu-cache-before-root",
+    "cpu-kill-without-affinity-poll",
+    "init-ttbr-unset-on-up",
+    "on-pending-set-too-late",
+    "percpu-area-reinit-busy",
+    "percpu-free-races-up",
+    "affinity-restored-behind-scheduler",
+    "boot-cpu-errata-skipped",
+    "cnthctl-not-saved",
+    "cpu-off-panics",
+    "free-in-cpu-dying",
+    "missing-vtcr-on-hotplug",
+    "active-bit-dropped",
+    "config-after-enable",
+    "distributor-off-kills-wake",
+    "early-wake-reported-as-success",
 )
 """Those that a few schedules find."""
 
