@@ -269,7 +269,7 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     """A wake-up before SYSTEM_SUSPEND's power cut makes the PE go on behind its last WFI."""
     memory_model: MemoryModel = MemoryModel.SC
     wake_wires: bool = True
-    """Wake sources have wires to the power controller; without, only the GIC's output ends a sleep."""
+    """Wake sources have wires to the power controller; otherwise only the GIC ends a sleep."""
 
     def __post_init__(self) -> None:
         """Refuse what no GICv2 board can be."""

@@ -344,7 +344,8 @@ class EveryCpuIsBack(Property):
         domain, cpu = domain_of(moment.node), cpu_of(moment.src)
         was = self._placed.get((domain, body.vcpu), cpu)
         if was != cpu:
-            text = f"domain {domain} vCPU {body.vcpu} was loaded on CPU{cpu}, but placed on CPU{was}"
+            who = f"domain {domain} vCPU {body.vcpu}"
+            text = f"{who} was loaded on CPU{cpu}, but placed on CPU{was}"
             self.find(text, moment.position)
         self._placed[domain, body.vcpu] = cpu
 

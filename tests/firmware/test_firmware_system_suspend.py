@@ -44,6 +44,15 @@ def test_sleeps_and_resumes_at_the_entry():
     assert [event.state for event in bench.traces(SystemPower)] == ["sleeping", "waking", "on"]
 
 
+@pytest.mark.parametrize("wires", [True, False])
+def test_the_wake_mask_names_wires_that_are_there(wires):
+    """Without wires of their own, wake sources end a sleep through the GIC alone."""
+    bench = Bench({BOOT: script(SUSPEND)}, wake_wires=wires).run()
+
+    (sleep,) = bench.sends("el3.pe0", SystemSleep)
+    assert (RTC_SPI in sleep.wake_mask) is wires
+
+
 def test_smc32_drops_the_upper_halves():
     """Entry and context id of the 32-bit call are 32 bits wide."""
     call = (Psci.SYSTEM_SUSPEND_32, JUNK | RESUME, JUNK | 7)

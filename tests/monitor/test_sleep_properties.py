@@ -3,9 +3,10 @@
 import pytest
 from hand_made import Script, texts
 
+from proto.el1 import reset_state
 from proto.gic import GICD
 from proto.ids import GICD_NODE
-from proto.messages import RegWrite
+from proto.messages import RegWrite, VcpuLoad
 from proto.platform import GICD_BASE
 from proto.traces import (
     HeapUse,
@@ -145,6 +146,19 @@ def test_i7_a_vcpu_may_stay_with_a_cpu_that_comes_back() -> None:
     script.end()
 
     assert script.judged().properties["I7"] == "pass"
+
+
+@pytest.mark.parametrize("cpu", [0, 1])
+def test_i7_a_vcpu_runs_where_it_is_placed(cpu: int) -> None:
+    """Another CPU may load it only after it has been placed there."""
+    script = booted()
+    script.trace("pe0", VcpuPlaced(1, 0, 1))
+    load = VcpuLoad(1, 0, 1, reset_state(0, 0, 4, 0))
+    script.message(f"pe{cpu}", "dom1", load)
+    script.end()
+
+    wanted = [] if cpu == 1 else ["domain 1 vCPU 0 was loaded on CPU0, but placed on CPU1"]
+    assert list(texts(script.judged(), "I7")) == wanted
 
 
 def test_a_loss_is_named_by_block_and_position() -> None:
