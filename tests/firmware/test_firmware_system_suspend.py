@@ -49,7 +49,7 @@ def test_the_wake_mask_names_wires_that_are_there(wires):
     """Without wires of their own, wake sources end a sleep through the GIC alone."""
     bench = Bench({BOOT: script(SUSPEND)}, wake_wires=wires).run()
 
-    (sleep,) = bench.sends("el3.pe0", SystemSleep)
+    ((_, sleep),) = bench.sends("el3.pe0", SystemSleep)
     assert (RTC_SPI in sleep.wake_mask) is wires
 
 
