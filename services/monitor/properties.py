@@ -15,6 +15,7 @@ from services.monitor.host_properties import (
     GicIsTheSame,
     NobodyRuns,
 )
+from services.monitor.iommu_properties import IommuIsTheSame
 from services.monitor.progress import BoardProgresses
 from services.monitor.prop import Property
 from services.monitor.psci_properties import (
@@ -45,6 +46,7 @@ PROPERTIES: tuple[type[Property], ...] = (
     WatchdogsSpareSleepers,
     SleepersSleep,
     NoHeapWithIrqsOff,
+    IommuIsTheSame,
     StatesAreLegal,
     StartsAreExact,
     OffIsOff,
