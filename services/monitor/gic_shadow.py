@@ -95,7 +95,9 @@ class GicShadow:
             self._write_fields(row, cpu, offset, body)
 
     def targets(self, intid: int) -> int:
-        """ITARGETSR byte of an SPI."""
+        """ITARGETSR byte of an SPI; the only PE of a board is every SPI's target (IHI 0048B)."""
+        if self._platform.pes == 1:
+            return 1
         return self._fields.get(("targets", SHARED, intid & ~3), 0) >> intid % 4 * 8 & 0xFF
 
     def enabled(self, cpu: int, intid: int) -> bool:

@@ -1,7 +1,8 @@
 """The GIC's state machine, priorities and list registers, on hand-made journals."""
 
+import msgspec
 import pytest
-from hand_made import Script, texts
+from hand_made import Script, board, texts
 
 from proto.gic import GICC, GICD, LR
 from proto.messages import (
@@ -100,6 +101,19 @@ def test_an_acknowledge_by_another_pe_is_a_violation() -> None:
     take(script, cpu=1)
 
     assert found(script, "gic") == ["INTID 34 was acknowledged by CPU1, but was not for it"]
+
+
+def test_the_only_pe_is_the_target_of_every_spi() -> None:
+    """Its GICD_ITARGETSR is RAZ/WI, and nobody has to write it."""
+    of = board()
+    one = msgspec.structs.replace(of.platform, clusters=(1,))
+    script = Script(msgspec.structs.replace(of, platform=one))
+    enable = RegWrite(1, GICD_BASE + GICD.ISENABLER.word(SPI), 1 << SPI % 32, secure=True)
+    script.message("el3.pe0", "gicd", enable)
+    rise(script)
+    take(script)
+
+    assert not found(script, "gic")
 
 
 def test_an_acknowledge_of_a_disabled_interrupt_is_a_violation() -> None:
