@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
-from proto.ids import GICD_NODE, CpuIndex, cpu_of, el3_node, pe_node
+from proto.ids import GICD_NODE, CpuIndex, NodeId, cpu_of, el3_node, pe_node
 from proto.messages import VcpuLoad, VcpuRun
 from proto.psci import Psci
 from proto.scenario import domain_ids
@@ -83,19 +83,29 @@ class NobodyRuns(Property):
     """Judged on the turns of the domains, against the moment at which memory held the pause count.
 
     Xen traces a count when memory's answer has come back; another PE may see it before that.
+    S1 pauses one domain after the other, and turns to the next when no vCPU of it runs.
     """
 
     name = "I2"
-    clause = "No vCPU executes between the end of S1 (freeze_domains) and its thaw in R8"
+    clause = (
+        "No vCPU of a domain executes from the end of its pause in S1 (freeze_domains) to its thaw "
+        "in R8"
+    )
 
     def __init__(self, shadow: Shadow) -> None:
         super().__init__(shadow)
         self._suspects: dict[int, list[tuple[int, int, int]]] = {}
-        """By domain: vCPU, end of S1, and entry, of entries before the thaw was traced."""
+        """By domain: vCPU, end of its pause, and entry, of entries before the thaw was traced."""
+        self._freezer: NodeId | None = None
+        """The PE that is inside S1."""
+        self._pausing: int | None = None
+        """The domain that it waits for."""
+        self._paused: dict[int, int] = {}
+        """Domains whose pause in S1 is complete, with the position."""
 
     @property
     def traced(self) -> Table:
-        """The end of the freeze, and the thaw."""
+        """The freeze, and the thaw."""
         return {Phase: self._on_phase, PauseCount: self._on_pause_count}
 
     @property
@@ -104,23 +114,41 @@ class NobodyRuns(Property):
         return {VcpuRun: self._on_run}
 
     def _on_phase(self, moment: Moment, event: Phase) -> None:
-        if event.label != "S1" or event.edge != "end":
+        if event.label != "S1":
             return
-        self.reached = True
-        for (domain, vcpu), began in sorted(self.shadow.running.items()):
-            text = f"domain {domain} vCPU {vcpu} was still executing when S1 ended"
-            self.find(text, began, moment.position)
+        if event.edge == "end":
+            self.reached = True
+            for domain in domain_ids(self.shadow.board.scenario):
+                self._complete(moment, domain, "S1 ended")
+        self._freezer = moment.node if event.edge == "begin" else None
+        self._pausing = None
+        self._paused.clear()
+
+    def _complete(self, moment: Moment, domain: int, when: str) -> None:
+        """A domain's pause is complete: none of its vCPUs may be executing."""
+        if domain in self._paused:
+            return
+        self._paused[domain] = moment.position
+        for (owner, vcpu), began in sorted(self.shadow.running.items()):
+            if owner == domain:
+                text = f"domain {domain} vCPU {vcpu} was still executing when {when}"
+                self.find(text, began, moment.position)
 
     def _on_run(self, moment: Moment, body: VcpuRun) -> None:
         domain = domain_of(moment.node)
-        frozen = self.shadow.frozen.get(domain)
+        frozen = self.shadow.frozen.get(domain, self._paused.get(domain))
         if frozen is not None:
             suspect = (body.vcpu, frozen, moment.position)
             self._suspects.setdefault(domain, []).append(suspect)
 
     def _on_pause_count(self, moment: Moment, event: PauseCount) -> None:
-        if event.domain not in self.shadow.frozen:
+        if moment.node == self._freezer:
+            if self._pausing is not None:
+                self._complete(moment, self._pausing, f"S1 turned to domain {event.domain}")
+            self._pausing = event.domain
+        elif event.domain not in self.shadow.frozen:
             thawed = moment.position if moment.sent_at is None else moment.sent_at
+            self._paused.pop(event.domain, None)
             self._accuse(event.domain, before=thawed)
 
     def attempt_over(self, moment: Moment, attempt: Attempt) -> None:

@@ -148,6 +148,36 @@ def test_i2_a_guest_still_running_at_the_end_of_s1_is_a_violation(script: Script
     assert entered in verdict.findings[0].positions
 
 
+@pytest.mark.parametrize("entered", ["before", "between", "after", "never"])
+def test_i2_counts_from_the_pause_of_each_domain(script: Script, entered: str) -> None:
+    """S1 turns to the next domain when the pause of one is complete; the others may still run."""
+    script.message("pe1", "dom1", VcpuRun(0, 1, ()))
+    if entered == "before":
+        script.message("pe1", "dom0", VcpuRun(0, 1, ()))
+    script.trace("pe0", SystemState("suspend"))
+    script.phase("S1", "begin")
+    script.trace("pe0", PauseCount(0, 1))
+    if entered == "between":
+        script.message("pe1", "dom0", VcpuRun(0, 1, ()))
+        script.send("dom0", "pe1", VcpuExit(0, 1, ExitReason.IRQ, (), ()))
+    script.trace("pe0", PauseCount(1, 1))
+    if entered == "after":
+        script.message("pe1", "dom0", VcpuRun(0, 1, ()))
+    script.send("dom1", "pe1", VcpuExit(0, 1, ExitReason.IRQ, (), ()))
+    script.phase("S1", "end")
+    script.end()
+
+    assert (
+        texts(script.judged(), "I2")
+        == {
+            "before": ["domain 0 vCPU 0 was still executing when S1 turned to domain 1"],
+            "between": [],
+            "after": ["domain 0 vCPU 0 was entered although the domain is frozen"],
+            "never": [],
+        }[entered]
+    )
+
+
 def test_i2_a_guest_that_left_before_is_fine(script: Script) -> None:
     """Exits count when the domain sends them."""
     script.message("pe1", "dom1", VcpuRun(1, 1, ()))
