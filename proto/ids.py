@@ -1,5 +1,6 @@
 """The many kinds of numbers, each with a type of its own, so that they cannot be mixed up."""
 
+from functools import lru_cache
 from typing import NewType
 
 NodeId = NewType("NodeId", str)
@@ -66,6 +67,7 @@ def is_client(node: str) -> bool:
     return node.startswith(CLIENT) and node.removeprefix(CLIENT).isdecimal()
 
 
+@lru_cache
 def cpu_of(node: str) -> CpuIndex:
     """CPU index of a node named `pe<N>` or `el3.pe<N>`."""
     return CpuIndex(int(node.rpartition("pe")[2]))

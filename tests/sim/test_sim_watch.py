@@ -17,6 +17,10 @@ from services.monitor.verdict import Judge, Verdict
 pytestmark = [pytest.mark.sim, pytest.mark.timeout(120)]
 
 
+ENOUGH_NS = 300 * MS
+"""A cycle and what follows from it; a published profile may not come to its end by itself."""
+
+
 def judged(scenario: str, overrides: Overrides, watching: bool) -> tuple[Verdict, list[int]]:
     """The verdict on a run, and the run's tape."""
     board = resolve(scenario, overrides)
@@ -29,7 +33,7 @@ def judged(scenario: str, overrides: Overrides, watching: bool) -> tuple[Verdict
         permissions(board),
         watch=judge.watch if watching else None,
     )
-    outcome = world.run(board.scenario.time_limit_ms * MS)
+    outcome = world.run(ENOUGH_NS)
     judge.feed(HubEvent("end", HUB, ENDINGS[outcome], world.now))
     return judge.conclude(torn=False), world.choices
 
