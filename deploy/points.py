@@ -16,6 +16,7 @@ POINTS: Final = (
     "after S<step>",
     "before R<step>",
     *(f"{event.value} pe<N>" for event in CpuEvent),
+    "gicv2_cpu_init pe<N>",
     "vpsci.SYSTEM_SUSPEND d<D>",
     "el3.CPU_ON pe<N>",
     "el3.warm_boot pe<N>",

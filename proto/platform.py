@@ -270,6 +270,8 @@ class Platform(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=
     memory_model: MemoryModel = MemoryModel.SC
     wake_wires: bool = True
     """Wake sources have wires to the power controller; otherwise only the GIC ends a sleep."""
+    edge_spis: tuple[int, ...] = ()
+    """SPIs of guests' devices that the device tree says are edge-triggered."""
 
     def __post_init__(self) -> None:
         """Refuse what no GICv2 board can be."""

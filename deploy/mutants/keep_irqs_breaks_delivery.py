@@ -25,7 +25,8 @@ MUTANT = Mutant(
 
 def change_scenario(scenario: Scenario) -> Scenario:
     """The CPU has the time that it may take to set itself up."""
-    return replace(scenario, steps=(*scenario.steps, Step(wait_ms=1_200)))
+    domains = tuple(replace(spec, tick_us=100_000) for spec in scenario.domains)
+    return replace(scenario, domains=domains, steps=(*scenario.steps, Step(wait_ms=1_200)))
 
 
 @relink_xen

@@ -113,6 +113,22 @@ class VirtualInterface:
         taken, self._deactivated = tuple(self._deactivated), []
         return taken
 
+    # -- the hypervisor's side
+
+    def unmatched(self) -> list[int]:
+        """INTIDs that are active without their priority being active, which no hardware expects.
+
+        With EOImode 1 the guest may have dropped the priority before.
+        """
+        if self.vmcr & VMCR.EOI_MODE.mask:
+            return []
+        return [
+            LR.VIRTUAL_ID.get(lr)
+            for lr in self.lrs
+            if LR.STATE.get(lr) & LR.ACTIVE
+            and not self.apr >> (self._group_priority(lr) >> PRIORITY_SHIFT) & 1
+        ]
+
     # -- inside
 
     def _set(self, field: Bits, value: int) -> None:

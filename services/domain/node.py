@@ -37,7 +37,8 @@ from proto.platform import (
     TTY_BASE,
     XENSTORE,
 )
-from proto.turn import Effect, Envelope, Send
+from proto.traces import Unpredictable
+from proto.turn import Effect, Envelope, Send, Trace
 from services.domain.bank import VcpuBank, check_shape
 from services.domain.guest_cpu import Domain, GuestCpu
 from services.domain.programs import guest_image
@@ -168,6 +169,9 @@ class DomainNode:
             platform.latencies.timer,
             self._emit,
         )
+        for intid in bank.interface.unmatched():
+            what = f"{self._name(cpu)} is loaded with INTID {intid} active and GICH_APR without it"
+            self._emit(Trace(Unpredictable(what, "IHI 0048B, GICH_APR; GICH_LRn")))
         cpu.load(bank, src)
         self._emit(Send(src, Reply(body.tx)))
 

@@ -352,6 +352,8 @@ class EveryCpuIsBack(Property):
         }
 
     def _on_online(self, moment: Moment, event: Online) -> None:
+        if event.online and cpu_of(moment.node) != event.cpu:
+            self.find(f"CPU{event.cpu} was put online by {moment.node}", moment.position)
         self._unplugs.pop(event.cpu, None)
         if not event.online and self.shadow.attempt is None:
             self._unplugs[event.cpu] = Unplug(moment.position)

@@ -83,6 +83,15 @@ QUICK = (
     "config-after-enable",
     "distributor-off-kills-wake",
     "early-wake-reported-as-success",
+    "active-priority-replayed",
+    "gic-failure-still-online",
+    "keep-irqs-breaks-delivery",
+    "late-secondary-reuses-init-data",
+    "offlined-cpu-still-irq-target",
+    "on-pending-lost-by-invalidate",
+    "rcu-vs-scheduler-rendezvous",
+    "stale-affinity-in-other-cluster",
+    "wake-irq-between-save-and-smc",
 )
 """Those that a few schedules find."""
 

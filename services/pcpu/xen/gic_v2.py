@@ -62,7 +62,9 @@ async def gicv2_dist_init(pe: Pe) -> None:
 
 @symbol
 async def gicv2_cpu_init(pe: Pe) -> int:
-    """Set up this CPU's SGIs, PPIs and CPU interface."""
+    """Set up this CPU's SGIs, PPIs and CPU interface; an error leaves them as they are."""
+    if error := await pe.point(f"gicv2_cpu_init pe{pe.cpu}"):
+        return error
     sgis = (1 << PPI_FIRST) - 1
     pe.post(GICD_VA + GICD.ICACTIVER.offset, ALL)
     pe.post(GICD_VA + GICD.ICENABLER.offset, ALL & ~sgis)

@@ -157,11 +157,12 @@ def _hardware(pe: Pe, vcpu: Vcpu, first: int, bits: int) -> list[int]:
 async def vgic_enable_irq(pe: Pe, vcpu: Vcpu, intid: int) -> None:
     """Enable a guest's hardware interrupt, routed to where its vCPU runs (vgic_enable_irqs).
 
-    The hardware domain chooses the trigger; those of others are as the device tree says, level.
+    Triggers are as the device tree says; the hardware domain may choose an edge itself.
     """
     processor = await pe.load(pe.xen.vcpu[vcpu.index].processor)
     config = await pe.load(pe.xen.domains[vcpu.domain].spi_config[intid // WORD_BITS])
-    edge = vcpu.is_hardware and bool(config >> intid % WORD_BITS & 1)
+    chosen = vcpu.is_hardware and bool(config >> intid % WORD_BITS & 1)
+    edge = chosen or intid in pe.board.platform.edge_spis
     await gic_route_irq(pe, intid, CpuIndex(processor), edge)
 
 
