@@ -84,7 +84,6 @@ QUICK = (
     "distributor-off-kills-wake",
     "early-wake-reported-as-success",
     "active-priority-replayed",
-    "gic-failure-still-online",
     "keep-irqs-breaks-delivery",
     "late-secondary-reuses-init-data",
     "offlined-cpu-still-irq-target",

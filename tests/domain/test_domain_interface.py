@@ -250,3 +250,17 @@ def test_every_pending_interrupt_is_delivered_once_in_order_of_urgency(
     assert order == [intid for intid, _ in sorted(due, key=lambda pair: (pair[1], pair[0]))]
     assert not any(states(gicv))
     assert gicv.apr == 0
+
+
+@pytest.mark.parametrize(
+    ("control", "apr", "unmatched"),
+    [(BOTH_GROUPS, 0, [40]), (BOTH_GROUPS | EOI_MODE, 0, []), (BOTH_GROUPS, 1 << 20, [])],
+)
+def test_an_active_interrupt_goes_with_an_active_priority(
+    control: int, apr: int, unmatched: list[int]
+) -> None:
+    """Unless EOImode lets the guest drop the one before it ends the other."""
+    made = interface(lr(40, state=LR.ACTIVE), lr(41), control=control)
+    made.apr = apr
+
+    assert made.unmatched() == unmatched

@@ -12,6 +12,7 @@ from proto.traces import (
     HeapUse,
     InterruptLost,
     IntState,
+    Online,
     SystemPower,
     VcpuPlaced,
 )
@@ -146,6 +147,15 @@ def test_i7_a_vcpu_may_stay_with_a_cpu_that_comes_back() -> None:
     script.end()
 
     assert script.judged().properties["I7"] == "pass"
+
+
+def test_i7_a_cpu_goes_online_for_itself() -> None:
+    """Whoever does it for another has taken that one's number."""
+    script = booted()
+    script.trace("pe1", Online(0, True))
+    script.end()
+
+    assert texts(script.judged(), "I7") == ["CPU0 was put online by pe1"]
 
 
 @pytest.mark.parametrize("cpu", [0, 1])
