@@ -120,6 +120,7 @@ QUICK = (
     "watchdog-fires-right-after-resume",
     "iommu-hook-missing",
     "ipmmu-cache-before-root",
+    "offline-flag-before-descheduled",
     "timer-wakes-host",
     "timer-not-rearmed",
     "smmu-resume-error-ignored",

@@ -143,3 +143,25 @@ def test_a_guest_may_suspend_by_hypercall() -> None:
     ]
     assert xen.statuses == [0, 0]
     assert Psci.CPU_OFF not in [call[0] for call in xen.calls]
+
+
+def test_a_vcpu_goes_down_and_up_again_without_a_pause() -> None:
+    """One CPU_OFF and one CPU_ON for each time, behind an answer OFF."""
+    xen = booted()
+    before = len(xen.calls)
+    xen.run_line("smp-test 2", "smp-test: done")
+
+    calls = [call[0] for call in xen.calls[before:]]
+    assert calls.count(Psci.CPU_OFF) == calls.count(Psci.CPU_ON) == 2
+    assert calls.index(Psci.AFFINITY_INFO) < calls.index(Psci.CPU_ON)
+    assert not any(vcpu.down for vcpu in xen.vcpus)
+
+
+@pytest.mark.parametrize("words", ["", "often", "1 2"])
+def test_what_is_no_number_of_times_is_refused(words: str) -> None:
+    """Without a call."""
+    xen = booted()
+    before = len(xen.calls)
+    xen.run_line(f"smp-test {words}", "smp-test: usage")
+
+    assert len(xen.calls) == before

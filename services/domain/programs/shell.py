@@ -21,7 +21,7 @@ from services.domain.programs.power import (
     linux_suspend_supported,
     linux_xen_suspend,
 )
-from services.domain.programs.smp import is_online
+from services.domain.programs.smp import is_online, linux_cpu_cycle
 from services.domain.programs.toolstack import sh_xl
 from services.domain.programs.workload import report, total_rounds
 from services.domain.programs.xl_monitor import log_lines
@@ -144,6 +144,20 @@ async def sh_xen_hptool(cpu: GuestCpu, words: list[str]) -> int:
 
 
 @symbol
+async def sh_smp_test(cpu: GuestCpu, words: list[str]) -> int:
+    """`smp-test TIMES`: take vCPU 1 down and up again, so many times in a row."""
+    if len(words) != 1 or not words[0].isdecimal() or not is_online(cpu, 1):
+        printk(cpu, "smp-test: usage: smp-test TIMES, with vCPU 1 on")
+        return FAILURE
+    for _ in range(int(words[0])):
+        if not await linux_cpu_cycle(cpu, 1):
+            printk(cpu, "smp-test: CPU1 stays on")
+            return FAILURE
+    printk(cpu, "smp-test: done")
+    return 0
+
+
+@symbol
 async def sh_poweroff(cpu: GuestCpu, words: list[str]) -> int:
     """`poweroff`."""
     await linux_poweroff(cpu)
@@ -206,6 +220,7 @@ COMMANDS: dict[str, Callable[[GuestCpu, list[str]], Awaitable[int]]] = {
     "rtcwake": sh_rtcwake,
     "xen-hptool": sh_xen_hptool,
     "poweroff": sh_poweroff,
+    "smp-test": sh_smp_test,
     "suspend-test": sh_suspend_test,
     "xl": sh_xl,
     "work": sh_work,

@@ -16,6 +16,8 @@ BOOT_POLLS_MAX = 5_000
 """A secondary has five seconds to come online (Linux, __cpu_up)."""
 KILL_POLLS_MAX = 1_000
 """A secondary has a second to be OFF: ten times Linux's limit, for a busy board."""
+CYCLE_POLLS_MAX = 10_000
+"""Looks without a pause between them."""
 
 EBUSY = -16
 
@@ -89,6 +91,21 @@ async def linux_cpu_kill(cpu: GuestCpu, vcpu: int) -> bool:
         if await psci(cpu, Psci.AFFINITY_INFO, vcpu, 0) == Affinity.OFF:
             return True
         await linux_sleep(cpu, POLL_NS)
+    return False
+
+
+@symbol
+async def linux_cpu_cycle(cpu: GuestCpu, vcpu: int) -> bool:
+    """Take a secondary down and start it as soon as AFFINITY_INFO says OFF, without a pause.
+
+    False if it never does.
+    """
+    cpu.store_word(per_cpu(vcpu, PerCpu.GOING_DOWN), 1)
+    await linux_smp_send_reschedule(cpu)
+    for _ in range(CYCLE_POLLS_MAX):
+        if await psci(cpu, Psci.AFFINITY_INFO, vcpu, 0) == Affinity.OFF:
+            await linux_cpu_up(cpu, vcpu)
+            return True
     return False
 
 
