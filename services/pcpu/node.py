@@ -96,13 +96,15 @@ def xen_image(
     """Xen as one image: all its programs with their addresses.
 
     `relink` puts symbols of the image in the place of others, as a profile does; `relinked` puts
-    programs there. Raises KeyError for a symbol that the image does not define.
+    programs there, also in the place of what stands in for another. Raises KeyError for a symbol
+    that the image does not define.
     """
     for module in XEN_MODULES:
         import_module(f"{XEN_PACKAGE}.{module}")
-    defined = defined_in(XEN_PACKAGE)
-    by_name = {entry.symbol: defined[entry.stand_in] for entry in relink}
-    return Image(XEN_PACKAGE, XEN_TEXT, "start", {**by_name, **(relinked or {})})
+    given = relinked or {}
+    programs = {**defined_in(XEN_PACKAGE), **given}
+    by_name = {entry.symbol: programs[entry.stand_in] for entry in relink}
+    return Image(XEN_PACKAGE, XEN_TEXT, "start", {**by_name, **given})
 
 
 class PeNode:
