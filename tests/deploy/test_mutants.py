@@ -50,6 +50,24 @@ def test_a_row_says_what_the_file_says(name: str) -> None:
 
 
 PUBLISHED = {
+    "A": """
+        pending-event-skips-vcpu-reset
+        success-return-clobbers-context-id
+        ctxt-switch-overwrites-reset
+        domu-wake-without-reset
+        unlocked-online-check
+        offline-flag-before-descheduled
+        resume-ctx-set-after-shutdown
+        smc32-upper-bits
+        debug-exceptions-unmasked
+        features-advertised-then-not-supported
+        two-control-domains-race
+        freeze-before-checking
+        hwdom-shutdown-on-suspend
+        io-reexecuted-after-suspend
+        kvm-cpu-on-payload-lost
+        kvm-precondition-toctou
+    """,
     "B": """
         free-in-cpu-dying
         keep-irqs-breaks-delivery
@@ -90,6 +108,21 @@ PUBLISHED = {
         its-reenable-not-quiescent
         its-collection-missing
         apr-of-vcpu-not-saved
+    """,
+    "D": """
+        timer-wakes-host
+        timer-not-rearmed
+        watchdog-fires-right-after-resume
+        watchdog-full-period-restart
+        frozen-domain-watchdog
+        host-watchdog-in-sync-console
+        iommu-hook-missing
+        smmu-resume-error-ignored
+        ipmmu-cache-before-root
+        msi-write-elided-on-resume
+        hikey960-idle-flag
+        hikey960-hotplug-vs-idle
+        console-list-stale-after-resume
     """,
 }
 """By section: ids of the published list."""
