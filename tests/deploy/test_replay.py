@@ -6,11 +6,14 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from typer.testing import CliRunner, Result
 
-from bus.journal import Journal, read_journal
+from bus.journal import Journal, JournalWriter, read_journal
 from bus.replay import replay_forced, replay_nodes
 from bus.world.sim import Outcome
 from bus.world.strategies import FifoStrategy
+from bus.world.tape import read_tape
+from deploy.cli.main import app
 from deploy.composition import build_node, build_nodes
 from deploy.loading import resolve
 from deploy.run_sim import run_sim
@@ -181,3 +184,68 @@ def test_a_crash_is_recorded_and_leads_to_its_tape(
         "peer_down",
         "end",
     ]
+
+
+def stopped(folder: Path) -> Path:
+    """The tape of a run that was stopped in the middle, its journal beside it."""
+    return run_sim(
+        resolve("baseline"), folder / "journal", FifoStrategy(), limit_ns=10_000_000
+    ).tape
+
+
+def replayed(*arguments: str | Path) -> Result:
+    """`torpor replay` in this process."""
+    return CliRunner().invoke(app, ["replay", *map(str, arguments)], prog_name="torpor")
+
+
+def test_a_stopped_run_is_repeated_up_to_where_it_was_stopped(tmp_path: Path) -> None:
+    """To the byte; it proves nothing about what would have come."""
+    tape = stopped(tmp_path)
+    result = replayed(tape)
+
+    assert 0 < read_tape(tape).stopped_ns <= 10_000_000
+    assert result.exit_code == 3, result.output
+    assert "to the byte" in result.stderr
+
+
+def test_the_journal_of_a_replay_is_written_where_it_is_wanted(tmp_path: Path) -> None:
+    """The same bytes as the run's own."""
+    tape = stopped(tmp_path)
+    replayed(tape, "--journal", tmp_path / "again")
+
+    assert (tmp_path / "again").read_bytes() == (tmp_path / "journal").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (lambda choices: choices[:-1], "the tape does not fit: the tape ends after"),
+        (lambda choices: (*choices, 0), "before the tape"),
+        (lambda choices: (10**9, *choices[1:]), "the tape does not fit: choice 0 on the tape is"),
+    ],
+)
+def test_a_tape_that_does_not_fit_says_where(
+    change: Callable[[tuple[int, ...]], tuple[int, ...]], said: str, tmp_path: Path
+) -> None:
+    """Too short, too long, or another run's: with the number of the choice."""
+    tape = read_tape(stopped(tmp_path))
+    altered = tmp_path / "altered.tape"
+    msgspec.structs.replace(tape, choices=change(tape.choices)).write(altered)
+    result = replayed(altered)
+
+    assert result.exit_code == 1, result.output
+    assert said in result.stderr
+
+
+def test_a_journal_that_differs_is_told_with_its_record(tmp_path: Path) -> None:
+    """The file beside the tape is compared record by record."""
+    tape = stopped(tmp_path)
+    path = tmp_path / "journal"
+    read = read_journal(path)
+    with JournalWriter(path, read.header) as writer:
+        for record in read.records[:-2]:
+            writer.append(record)
+    result = replayed(tape)
+
+    assert result.exit_code == 1, result.output
+    assert f"the journal had {len(read.records) - 2} records, and has now" in result.stderr
