@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.ready
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench image clean
+.PHONY: help setup run test nightly check bench image clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -24,6 +24,10 @@ run: setup ## suspend and resume a 4-PE board on real processes, and show it
 test: setup ## all tests, in parallel; boards in containers last, one at a time
 	$(BIN)/pytest -n 2 --ignore=tests/compose
 	tests/compose/run.sh $(BIN)/pytest
+
+nightly: setup ## 100,000 schedules, thousands of random boards, and every known bug from 20 seeds
+	TORPOR_SCHEDULES=100000 HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -n auto --timeout=0 tests/sim
+	$(BIN)/torpor mutants --seeds 20 --baseline 20000
 
 check: setup ## lint, types and the fast tests, under a minute
 	$(BIN)/ruff check .

@@ -9,6 +9,7 @@ MUTANT = Mutant(
     source="Xen fce1f381f7 (2022-10-21)",
     section="B",
     confidence="high",
+    core=True,
     property="I7",
     scenario="one-domain",
 )

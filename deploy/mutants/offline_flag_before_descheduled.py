@@ -2,19 +2,8 @@
 
 from msgspec.structs import replace
 
-from proto.el1 import reset_state
-from proto.messages import AtomicOp
-from proto.patch import Mutant, relink_xen
-from proto.psci import PsciError
-from proto.scenario import DomainSpec, ExpectLine, Role, Scenario, Step, TypeLine
-from services.pcpu.pe import Pe
-from services.pcpu.xen.context import store_context
-from services.pcpu.xen.domain import VPF_DOWN, vcpu_wake
-from services.pcpu.xen.memory import Vcpu
-from services.pcpu.xen.spinlock import spin_lock, spin_unlock
-from services.pcpu.xen.timer import stop_vcpu_timer
-from services.pcpu.xen.vgic import vgic_clear_pending
-from services.pcpu.xen.vpsci import Args, entry_is_valid, vcpu_of_mpidr
+from proto.patch import Mutant, stand_in
+from proto.scenario import DomainSpec, ExpectLine, Profile, Role, Scenario, Step, TypeLine
 
 MUTANT = Mutant(
     id="offline-flag-before-descheduled",
@@ -29,30 +18,9 @@ MUTANT = Mutant(
 )
 
 
-@relink_xen
-async def do_psci_cpu_on(pe: Pe, vcpu: Vcpu, args: Args) -> int:
-    """As in Xen: _VPF_down is all that is looked at."""
-    target = vcpu_of_mpidr(pe, vcpu, args[0])
-    if target is None:
-        return PsciError.INVALID_PARAMETERS
-    if not entry_is_valid(vcpu, args[1]):
-        return PsciError.INVALID_ADDRESS
-    lock = pe.xen.domains[vcpu.domain].lock
-    cells = pe.xen.vcpu[target.index]
-    await spin_lock(pe, lock)
-    flags, cntvoff = await pe.load_burst((cells.pause_flags, cells.context[-1]))
-    if not flags & VPF_DOWN:
-        await spin_unlock(pe, lock)
-        return PsciError.ALREADY_ON
-    await stop_vcpu_timer(pe, target.index)
-    registers = pe.board.platform.list_registers
-    fresh = reset_state(args[1], args[2], registers, cntvoff, target.arch)
-    await vgic_clear_pending(pe, target)
-    await store_context(pe, target, fresh)
-    await pe.atomic(AtomicOp.CLEAR, cells.pause_flags, VPF_DOWN)
-    await spin_unlock(pe, lock)
-    await vcpu_wake(pe, target)
-    return PsciError.SUCCESS
+def change_profile(profile: Profile) -> Profile:
+    """_VPF_down is all that CPU_ON looks at."""
+    return stand_in(profile, "wait_descheduled", "wait_descheduled_skipped")
 
 
 def change_scenario(scenario: Scenario) -> Scenario:

@@ -121,7 +121,8 @@ def _against_passing(case: Case, failing: _Run, lab: Lab) -> Pair | None:
         near = fewer_delays(case_of_plan(board, played, wanted), opposite)
         lab.tries = opposite.tries
         passing = _Run.of(board, DelayStrategy(near.delays), lab.patience_ns)
-        text = f"{len(near.delays)} delay{'' if len(near.delays) == 1 else 's'} more"
+        count = len(near.delays)
+        text = f"{count} of the accesses before take longer than they have to"
         return _first_swap(failing, passing, text)
     return None
 

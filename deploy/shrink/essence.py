@@ -71,8 +71,10 @@ NOTABLE: Final = (
 
 CAUSES: Final = 6
 """How many messages back from an event that matters."""
-NOTES: Final = 10
+NOTES: Final = 12
 """How many notable turns beside them, the latest ones."""
+ROWS_MIN: Final = 12
+"""With fewer rows the latest notable turns of the whole board are told too."""
 LABEL_MAX: Final = 74
 
 
@@ -103,6 +105,8 @@ def essence(journal: Journal, positions: Sequence[int], pair: Pair | None) -> li
         chosen.update(story.causes(end))
     nodes = {story.turns[position].node for position in chosen if position in story.turns}
     chosen.update(story.notable(_family(nodes), last))
+    if len(chosen) < ROWS_MIN:
+        chosen.update(story.notable(None, last))
     marks = {} if pair is None else {pair.first: 1, pair.second: 2}
     return [
         story.row(position, marks.get(position, 0), position in positions)
@@ -199,12 +203,12 @@ class _Story:
             at = None if sent is None else sent[0]
         return chain
 
-    def notable(self, nodes: set[str], last: int) -> list[int]:
-        """The latest turns of some nodes that traced something worth a note."""
+    def notable(self, nodes: set[str] | None, last: int) -> list[int]:
+        """The latest turns, of some nodes or of all, that traced something worth a note."""
         found = [
             position
             for position, turn in self.turns.items()
-            if position <= last and turn.node in nodes and any(_notes(turn))
+            if position <= last and (nodes is None or turn.node in nodes) and any(_notes(turn))
         ]
         return found[-NOTES:]
 

@@ -111,13 +111,10 @@ async def do_psci_cpu_on(pe: Pe, vcpu: Vcpu, args: Args) -> int:
     lock = pe.xen.domains[vcpu.domain].lock
     cells = pe.xen.vcpu[target.index]
     await spin_lock(pe, lock)
-    flags, running = await pe.load_burst((cells.pause_flags, cells.is_running))
-    # A vCPU that is down but still on its pCPU would save its old state over the new one.
-    if not flags & VPF_DOWN:
+    if not await pe.load(cells.pause_flags) & VPF_DOWN:
         await spin_unlock(pe, lock)
         return PsciError.ALREADY_ON
-    while running:
-        running = await pe.wfe(cells.is_running, running)
+    await wait_descheduled(pe, target)
     await stop_vcpu_timer(pe, target.index)
     cntvoff = (await pe.load_burst((cells.context[-1],)))[0]
     registers = pe.board.platform.list_registers
@@ -129,6 +126,20 @@ async def do_psci_cpu_on(pe: Pe, vcpu: Vcpu, args: Args) -> int:
     await spin_unlock(pe, lock)
     await vcpu_wake(pe, target)
     return PsciError.SUCCESS
+
+
+@symbol
+async def wait_descheduled(pe: Pe, vcpu: Vcpu) -> None:
+    """A vCPU that is down but still on its pCPU would save its old state over the new one."""
+    cell = pe.xen.vcpu[vcpu.index].is_running
+    running = await pe.load(cell)
+    while running:
+        running = await pe.wfe(cell, running)
+
+
+@symbol
+async def wait_descheduled_skipped(pe: Pe, vcpu: Vcpu) -> None:
+    """Published Xen looks at _VPF_down and at nothing else (do_common_cpu_on)."""
 
 
 @symbol
