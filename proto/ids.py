@@ -52,6 +52,11 @@ def el3_node(cpu: int) -> NodeId:
     return NodeId(f"el3.pe{cpu}")
 
 
+def is_el3(node: str) -> bool:
+    """Whether a node is the EL3 context of a PE."""
+    return node.startswith("el3.pe")
+
+
 def domain_node(domain: int) -> NodeId:
     """Node id of a domain's EL1."""
     return NodeId(f"dom{domain}")

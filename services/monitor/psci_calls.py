@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from proto.ids import cpu_of
+from proto.ids import cpu_of, is_el3
 from proto.messages import Smc, SmcReturn
 from proto.psci import MASK_32, MPIDR_MASK_64, from_register, is_smc64
 from proto.traces import AffinityState, PePower
@@ -74,7 +74,8 @@ class PhysicalCalls:
         )
 
     def _on_return(self, moment: Moment, body: SmcReturn) -> None:
-        call = self.open.pop(cpu_of(moment.node), None)
+        # Anybody else's is refused by the hub: the caller has not returned.
+        call = self.open.pop(cpu_of(moment.node), None) if is_el3(moment.node) else None
         if call is not None:
             self._returned(moment, call, from_register(body.results[0]))
 

@@ -5,7 +5,7 @@ Who may call SYSTEM_SUSPEND, and when it may be accepted, is I1's (`host_propert
 
 from dataclasses import dataclass
 
-from proto.ids import cpu_of
+from proto.ids import cpu_of, is_el3
 from proto.messages import Eret, PowerOn
 from proto.psci import Affinity, Psci, PsciError, error_name
 from proto.smccc import SMCCC_VERSION
@@ -89,11 +89,13 @@ class StatesAreLegal(Property):
             self.find(text, before, moment.position)
 
     def _on_power_on(self, moment: Moment, body: PowerOn) -> None:
-        self._expect(moment, body.cpu, "ON_PENDING", "power was asked for it")
+        # Whoever else asks is refused by the hub, and no power comes of it.
+        if is_el3(moment.node):
+            self._expect(moment, body.cpu, "ON_PENDING", "power was asked for it")
 
     def _on_eret(self, moment: Moment, body: Eret) -> None:
         cpu = cpu_of(moment.node)
-        if not self._cold.over(cpu):
+        if is_el3(moment.node) and not self._cold.over(cpu):
             self._expect(moment, cpu, "ON", "it was entered")
 
     def _expect(self, moment: Moment, cpu: int, wanted: str, what: str) -> None:
@@ -192,9 +194,9 @@ class StartsAreExact(Property):
             self.find(f"{text}, but started nothing", call.position, moment.position)
 
     def _on_eret(self, moment: Moment, body: Eret) -> None:
-        cpu = cpu_of(moment.node)
-        if self._cold.over(cpu):
+        if not is_el3(moment.node) or self._cold.over(cpu_of(moment.node)):
             return
+        cpu = cpu_of(moment.node)
         self.reached = True
         if cpu in self._entered:
             self.find(f"CPU{cpu} was entered twice for one start", moment.position)

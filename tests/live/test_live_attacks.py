@@ -215,7 +215,8 @@ def test_an_attack_is_refused_and_the_cycle_completes(
     journal = read_journal(result.journal)
     verdict = judge(journal, "" if result.outcome == "ended" else result.reason, True)
 
-    assert (result.outcome, verdict.verdict) == ("ended", "pass"), result.reason
+    surprises = [found for found in verdict.findings if not found.expected]
+    assert (result.outcome, surprises, verdict.verdict) == ("ended", [], "pass"), result.reason
     counted = refusals(journal)
     for reason in ATTACKS[attack]:
         assert counted[reason] >= 1, counted
@@ -238,7 +239,8 @@ def test_a_domain_that_was_taken_over_only_harms_itself(folder: RunFolder) -> No
     journal = read_journal(result.journal)
     verdict = judge(journal, "" if result.outcome == "ended" else result.reason, True)
 
-    assert (result.outcome, verdict.verdict) == ("ended", "pass"), result.reason
+    surprises = [found for found in verdict.findings if not found.expected]
+    assert (result.outcome, surprises, verdict.verdict) == ("ended", [], "pass"), result.reason
     counted = refusals(journal)
     for send in FORGED:
         assert counted[f"it may not send {type(send.body).__name__} to {send.dst}"] >= 1

@@ -394,3 +394,16 @@ def test_other_worlds_have_other_rules() -> None:
     answer(script, 1, PsciError.SUCCESS)
 
     assert ended(script, "psci_off") == []
+
+
+def test_what_others_forge_is_not_the_firmwares() -> None:
+    """The hub refuses it, so no power comes of it, nobody is entered, and no call has returned."""
+    script = booted()
+
+    script.send("dom2", "scp", PowerOn(1, 1))
+    script.send("dom2", "pe1", Eret(ENTRY, CONTEXT))
+    script.send("dom2", "pe0", SmcReturn(1, (0, 0, 0, 0)))
+    verdict = script.judged()
+
+    for name in ("psci_state", "psci_on", "psci_off", "psci_info", "psci_feat"):
+        assert texts(verdict, name) == []

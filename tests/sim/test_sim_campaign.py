@@ -78,11 +78,12 @@ def test_the_seeds_reach_the_races(tmp_path: Path) -> None:
         "cpu_off_completes_before_later_step",
         "interrupt_between_freeze_and_mask",
     }
-    # The one that concerns domUs shows only where one of them wakes.
-    for seed in range(3):
-        journal = tmp_path / "journal"
-        run_sim(resolve("suspend-domu-wakes", Overrides(seed=seed, profile="seed")), journal)
-        found |= {finding.because for finding in judge(read_journal(journal)).findings}
+    # Two concern domUs: one that wakes, and one that starts a vCPU as soon as it is off.
+    for scenario in ("suspend-domu-wakes", "guest-vcpu-cycle"):
+        for seed in range(3):
+            journal = tmp_path / "journal"
+            run_sim(resolve(scenario, Overrides(seed=seed, profile="seed")), journal)
+            found |= {finding.because for finding in judge(read_journal(journal)).findings}
     expected = {known.because for known in boards("seed", 0)[0].profile.expected_findings}
     assert expected <= found
     assert outcomes == {"slept", "denied"}
