@@ -94,9 +94,8 @@ class StatesAreLegal(Property):
             self._expect(moment, body.cpu, "ON_PENDING", "power was asked for it")
 
     def _on_eret(self, moment: Moment, body: Eret) -> None:
-        cpu = cpu_of(moment.node)
-        if is_el3(moment.node) and not self._cold.over(cpu):
-            self._expect(moment, cpu, "ON", "it was entered")
+        if is_el3(moment.node) and not self._cold.over(cpu_of(moment.node)):
+            self._expect(moment, cpu_of(moment.node), "ON", "it was entered")
 
     def _expect(self, moment: Moment, cpu: int, wanted: str, what: str) -> None:
         state = self._states[cpu]
