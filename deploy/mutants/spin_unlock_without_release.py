@@ -29,7 +29,7 @@ def change_scenario(scenario: Scenario) -> Scenario:
 def _impatient(step: Step) -> Step:
     if step.expect is None:
         return step
-    return replace(step, expect=replace(step.expect, within_ms=100))
+    return replace(step, expect=replace(step.expect, within_ms=1_000))
 
 
 @relink_xen
